@@ -1,0 +1,52 @@
+"""Datamodels, response derivatives and influence, in one unit, with uncertainty.
+
+The package estimates three answers to "which training data made the model do this?"
+for the same training procedure, and says how they agree:
+
+- `fit_datamodel`: retrain on random subsets, regress outputs on masks;
+- `response_derivative`: dF/dw_i of the expected output;
+- `influence`: differentiate the trained model.
+
+All three return an `Attribution` in the same unit and sign; `agreement` compares two.
+"""
+
+from dmtheory import data, designs, problems
+from dmtheory.agreement.agreement import Agreement, agreement
+from dmtheory.agreement.bootstrap import Interval
+from dmtheory.attribution import Attribution
+from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.datamodels.ols import OLS
+from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
+from dmtheory.engines.local import process_pool
+from dmtheory.estimand import Estimand, Point, expected_slope
+from dmtheory.influence.classical import influence
+from dmtheory.influence.curvature import ExactHessian, GaussNewton
+from dmtheory.responses.collect import Responses, collect
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "OLS",
+    "Agreement",
+    "Attribution",
+    "Estimand",
+    "ExactHessian",
+    "FiniteDifference",
+    "GaussNewton",
+    "Interval",
+    "Point",
+    "Responses",
+    "__version__",
+    "agreement",
+    "collect",
+    "data",
+    "designs",
+    "expected_slope",
+    "fit_datamodel",
+    "influence",
+    "leave_one_out",
+    "problems",
+    "process_pool",
+    "response_derivative",
+]

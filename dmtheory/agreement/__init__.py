@@ -1,0 +1,1 @@
+"""How two attributions relate, with intervals."""

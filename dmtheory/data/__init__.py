@@ -1,0 +1,7 @@
+"""Real data sets, split and labelled."""
+
+from dmtheory.data.dataset import Dataset, Split
+from dmtheory.data.digits import digits
+from dmtheory.data.tables import breast_cancer, diabetes
+
+__all__ = ["Dataset", "Split", "breast_cancer", "diabetes", "digits"]

@@ -1,0 +1,102 @@
+"""What a data set is: three splits, with the labels that travel into reports."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.designs.seeds import Purpose, permutation
+from dmtheory.identity import digest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Training examples (the players), targets (what is explained), held-out examples.
+
+    Classes are whole numbers in `y`, regression responses are real.
+
+    Attributes:
+        name: A short name for people.
+        x_train: Features of the training examples.
+        y_train: Their classes or responses.
+        x_target: Features of the targets.
+        y_target: Their classes or responses.
+        x_held_out: Features of examples kept for accuracy alone.
+        y_held_out: Their classes or responses.
+        train_labels: One label a training example, such as "record 17 (benign)".
+        target_labels: One label a target.
+        feature_names: One name a feature.
+        class_names: One name a class; empty for regression.
+        image_shape: Height and width when the raw features are pixels, else None.
+        raw_train: Features before standardisation, for people to look at.
+        raw_target: The same for the targets.
+        source: Where the data come from, in words.
+    """
+
+    name: str
+    x_train: Float[Tensor, "train features"]
+    y_train: Tensor
+    x_target: Float[Tensor, "targets features"]
+    y_target: Tensor
+    x_held_out: Float[Tensor, "held_out features"]
+    y_held_out: Tensor
+    train_labels: tuple[str, ...]
+    target_labels: tuple[str, ...]
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    image_shape: tuple[int, int] | None = None
+    raw_train: Float[Tensor, "train raw_features"] | None = None
+    raw_target: Float[Tensor, "targets raw_features"] | None = None
+    source: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of everything that training and measuring can see."""
+        return digest(
+            self.x_train, self.y_train, self.x_target, self.y_target, self.train_labels
+        )
+
+    @property
+    def n_train(self) -> int:
+        """Number of training examples N."""
+        return len(self.x_train)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets."""
+        return len(self.x_target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Row numbers of the three splits of a table.
+
+    Attributes:
+        train: Rows that are trained on.
+        target: Rows whose predictions are explained.
+        held_out: All other rows.
+    """
+
+    train: Tensor
+    target: Tensor
+    held_out: Tensor
+
+    @staticmethod
+    def random(n_rows: int, *, n_train: int, n_targets: int, seed: int) -> "Split":
+        """Split rows at random, the same way on every machine.
+
+        Raises:
+            ValueError: If the splits leave no held-out row.
+        """
+        if n_train < 1 or n_targets < 1 or n_train + n_targets >= n_rows:
+            raise ValueError(
+                f"n_train + n_targets must be below the {n_rows} rows of the table and "
+                f"each at least 1, got {n_train} + {n_targets}"
+            )
+        order = permutation(seed, Purpose.SPLIT, 0, torch.arange(n_rows))
+        # Targets first: training sets of different sizes are nested, targets stay.
+        sizes = [n_targets, n_train, n_rows - n_train - n_targets]
+        target, train, held_out = order.split(sizes)
+        return Split(train=train, target=target, held_out=held_out)

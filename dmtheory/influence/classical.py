@@ -1,0 +1,196 @@
+"""Classical influence: differentiate the trained model instead of retraining it."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.func import grad, jacrev, vmap
+
+from dmtheory.attribution import Attribution
+from dmtheory.checks import check_at_least
+from dmtheory.derivatives.response_derivative import from_units
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.seeds import model_seeds
+from dmtheory.estimand import Point
+from dmtheory.influence.curvature import (
+    Curvature,
+    ExactHessian,
+    prediction_jacobian,
+)
+from dmtheory.problems.base import DifferentiableProblem, normaliser
+from dmtheory.responses.collect import Progress
+
+# Models are taken in chunks of about this many Jacobian or curvature entries.
+_CHUNK_ENTRIES = 2**23
+
+
+def influence(
+    problem: DifferentiableProblem,
+    *,
+    curvature: Curvature = ExactHessian(),  # noqa: B008 -- frozen, without state
+    damping: float = 0.0,
+    at: float | Bernoulli = 1.0,
+    n_seeds: int = 1,
+    seed: int = 0,
+    coordinates: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> Attribution:
+    r"""Estimate dF/dw_i by the implicit function theorem at trained models.
+
+    tau_i(w) = -grad f' (H + damping I)^-1 grad l_i, at theta*(w), and per weight
+    g_i = tau_i / N under `count`, g_i = (tau_i - sum_j w_j tau_j / W) / W under `sum`.
+    Exact for converged convex problems without damping. Positive: more weight on the
+    example raises the output.
+
+    At a subset law it is the trapezoid rule for the bridge,
+    (1/2) E[g_i(1_S) | i in S] + (1/2) E[g_i(1_S) | i not in S], over `at.n_models`
+    subsets; at p = 1/2 the plain average.
+
+    Args:
+        problem: A differentiable problem.
+        curvature: The exact Hessian or the Gauss-Newton matrix.
+        damping: Added to the curvature of J, in its units, >= 0.
+        at: The point w = at * 1, at > 0, or a subset law to average over.
+        n_seeds: Trained models at a fixed point; one where training is deterministic.
+        seed: The experiment's seed.
+        coordinates: Which examples; all by default.
+        progress: Called with 1 after each model.
+
+    Returns:
+        Scores per weight, with standard errors over models.
+
+    Raises:
+        ValueError: If damping is negative, a training did not converge, or the damped
+            curvature is not positive definite.
+
+    References:
+        Koh and Liang 2017, equation 2.
+    """
+    if not damping >= 0:
+        raise ValueError(f"damping must be >= 0, got {damping}")
+    check_at_least(n_seeds, 1, "n_seeds")
+    description = problem.description
+    chosen = tuple(range(description.n_train) if coordinates is None else coordinates)
+    averaged = isinstance(at, Bernoulli)
+    if averaged:
+        rows = torch.arange(at.n_models)
+        law = Bernoulli(p=at.p, n_models=at.n_models, seed=seed)
+        weights, seeds = law.weights(rows, description.n_train), law.seeds(rows)
+    else:
+        n_seeds = 1 if description.deterministic else n_seeds
+        weights = torch.full((n_seeds, description.n_train), float(at)).double()
+        seeds = model_seeds(seed, torch.arange(n_seeds))
+    units = weight_derivatives(
+        problem, weights, seeds, curvature=curvature, damping=damping, progress=progress
+    )
+    if averaged:
+        units = _trapezoid(units, weights, at.p)
+    return from_units(
+        units[:, list(chosen)],
+        description,
+        chosen,
+        quantity="influence",
+        point=Point("average", at.p) if averaged else Point("weights", float(at)),
+        n_models=len(weights),
+        seed=None if description.deterministic and not averaged else seed,
+        method=f"{curvature.name}, damping {damping:g}, {len(weights)} model(s)",
+    )
+
+
+def weight_derivatives(
+    problem: DifferentiableProblem,
+    weights: Float[Tensor, "models train"],
+    seeds: Int64[Tensor, " models"],
+    *,
+    curvature: Curvature = ExactHessian(),  # noqa: B008 -- frozen, without state
+    damping: float = 0.0,
+    progress: Progress | None = None,
+) -> Float[Tensor, "models train targets"]:
+    """Return g_i at each weight vector, from one trained model each.
+
+    Args:
+        problem: A differentiable problem.
+        weights: One weight vector a model.
+        seeds: One training seed a model.
+        curvature: The exact Hessian or the Gauss-Newton matrix.
+        damping: Added to the curvature of J.
+        progress: Called with 1 after each model.
+
+    Returns:
+        Derivatives per weight.
+
+    Raises:
+        ValueError: If a training did not converge, or the damped curvature is not
+            positive definite.
+    """
+    fit = problem.fit(weights, seeds)
+    if not bool(fit.converged.all()):
+        raise ValueError(
+            f"training must converge for influence, but {int((~fit.converged).sum())} "
+            f"of {len(weights)} models did not"
+        )
+    scales = normaliser(weights, problem.description.normalisation)
+    one_model = partial(_at_one_model, problem, curvature, damping)
+    size = max(1, _CHUNK_ENTRIES // _entries_a_model(problem, fit.params))
+    derivatives = []
+    for block in torch.arange(len(weights)).split(size):
+        found, failed = vmap(one_model)(fit.params[block], weights[block], scales[block])
+        _check_positive_definite(failed, curvature, damping)
+        derivatives.append(found)
+        if progress is not None:
+            progress(len(block))
+    return torch.cat(derivatives)
+
+
+def _at_one_model(
+    problem: DifferentiableProblem,
+    curvature: Curvature,
+    damping: float,
+    params: Tensor,
+    weights: Tensor,
+    scale: Tensor,
+) -> tuple[Float[Tensor, "train targets"], Tensor]:
+    """Return g_i of every example on every target, and whether the factor failed."""
+    jacobian = prediction_jacobian(problem, params)
+    matrix = curvature.matrix(problem, params, weights * scale, jacobian)
+    matrix = matrix + damping * torch.eye(len(params), dtype=params.dtype)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+
+    def total_loss(predictions: Tensor) -> Tensor:
+        return problem.prediction_losses(predictions).sum()
+
+    # l_j depends on its own prediction alone, so one gradient has every dl_j/dz_j.
+    slopes = grad(total_loss)(problem.predictions(params))
+    example_gradients = torch.einsum("jc,jcp->jp", slopes, jacobian)
+    target_gradients = jacrev(problem.target_outputs)(params)
+    tau = -example_gradients @ torch.cholesky_solve(target_gradients.T, factor)
+    if problem.description.normalisation == "sum":
+        # The divisor W = sum_j w_j moves with w_i too.
+        tau = tau - scale * (weights @ tau)
+    return scale * tau, failed
+
+
+def _entries_a_model(problem: DifferentiableProblem, params: Tensor) -> int:
+    n_outputs = problem.predictions(params[0]).numel()
+    return params.shape[1] * max(n_outputs, params.shape[1])
+
+
+def _check_positive_definite(
+    failed: Tensor, curvature: Curvature, damping: float
+) -> None:
+    if bool(failed.any()):
+        raise ValueError(
+            f"damping must make the curvature ({curvature.name}) positive definite, but "
+            f"damping {damping:g} leaves {int((failed > 0).sum())} of {len(failed)} "
+            "models with negative or zero curvature: raise damping, or use the "
+            "Gauss-Newton curvature"
+        )
+
+
+def _trapezoid(units: Tensor, weights: Tensor, p: float) -> Tensor:
+    """Weight each model so that both ends of an example's own weight count half."""
+    inside = (weights > 0).double()
+    ends = 0.5 * (inside / p + (1 - inside) / (1 - p))
+    return units * ends[:, :, None]

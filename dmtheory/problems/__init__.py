@@ -1,0 +1,35 @@
+"""Randomised training maps and the outputs that are measured."""
+
+from dmtheory.problems.base import (
+    BlackBox,
+    Description,
+    DifferentiableProblem,
+    Fit,
+    Problem,
+)
+from dmtheory.problems.linear import LeastSquares
+from dmtheory.problems.logistic import LogisticRegression
+from dmtheory.problems.network import MLP, SGD, Network
+from dmtheory.problems.set_functions import (
+    SampleMean,
+    SetFunction,
+    and_of_examples,
+    or_of_duplicates,
+)
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "BlackBox",
+    "Description",
+    "DifferentiableProblem",
+    "Fit",
+    "LeastSquares",
+    "LogisticRegression",
+    "Network",
+    "Problem",
+    "SampleMean",
+    "SetFunction",
+    "and_of_examples",
+    "or_of_duplicates",
+]

@@ -1,0 +1,32 @@
+"""Numbers as text, tables, pictures and figures for pages; knows no claim.
+
+Figures are in `dmtheory.rendering.figures`, the one module that imports matplotlib.
+"""
+
+from dmtheory.rendering.page import environment, write_atomically
+from dmtheory.rendering.pictures import png_data_uri
+from dmtheory.rendering.tables import html_table
+from dmtheory.rendering.text import (
+    IntervalText,
+    format_duration,
+    format_interval,
+    format_number,
+    format_range,
+    interval_text,
+)
+from dmtheory.rendering.whiskers import common_domain, whisker
+
+__all__ = [
+    "IntervalText",
+    "common_domain",
+    "environment",
+    "format_duration",
+    "format_interval",
+    "format_number",
+    "format_range",
+    "html_table",
+    "interval_text",
+    "png_data_uri",
+    "whisker",
+    "write_atomically",
+]

@@ -1,0 +1,1 @@
+"""Trained models' outputs and how they are collected."""

@@ -1,0 +1,1 @@
+"""Exact quantities and closed forms to hold estimates against."""

@@ -1,0 +1,1 @@
+"""Decide by experiment what holds: claims, suites and the runner."""

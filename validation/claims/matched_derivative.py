@@ -1,0 +1,194 @@
+"""beta(p) is approximately the derivative at the matched point w = p·1."""
+
+from dataclasses import replace
+from math import log
+
+import torch
+from torch import Tensor
+
+from dmtheory.agreement import statistics as st
+from dmtheory.agreement.agreement import agreement
+from dmtheory.agreement.bootstrap import Halves, Interval, bootstrap
+from dmtheory.attribution import Attribution
+from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.influence.curvature import effective_parameters
+from dmtheory.problems.base import DifferentiableProblem, Problem
+from dmtheory.responses.collect import collect
+from dmtheory.theory.closed_forms import matched_slope_tolerance
+from dmtheory.theory.expansions import second_order_terms
+from validation.claim import Claim, Entry, Evidence
+from validation.laboratory import Laboratory
+from validation.problems import resized
+from validation.verdict import SUPPORTED, Part
+
+NEURAL_TOLERANCE = 0.25
+CORRELATION = 0.97
+EXPONENT = (-1.4, -0.6)
+# Training sets for the decay, each half the next; the last is the suite's problem.
+SIZES = {"breast-cancer-sum": (50, 100, 200, 400), "diabetes-sum": (44, 88, 176, 352)}
+MODELS_A_SIZE = 4000
+
+
+def tolerance(laboratory: Laboratory, entry: Entry) -> float:
+    """Return delta: 2d/(pN) + .01 (at most .15) for convex problems, .25 for networks.
+
+    d is the effective number of parameters at w = p·1.
+    """
+    if entry.scale == "M":
+        return NEURAL_TOLERANCE
+    problem = laboratory.problem(entry.problem)
+    assert isinstance(problem, DifferentiableProblem)
+    p = laboratory.settings[entry.problem].p
+    effective = effective_parameters(problem, at=p)
+    return matched_slope_tolerance(effective, p, problem.description.n_train)
+
+
+def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
+    """Estimate both sides; for convex problems at several N, and the next terms."""
+    datamodel = laboratory.datamodel(entry.problem)
+    p = datamodel.estimand.point.level
+    slope = laboratory.derivative(entry.problem, at=p)
+    estimates = {"datamodel": datamodel.restricted(slope.train_labels)}
+    references = {"derivative": slope}
+    if entry.problem in SIZES:
+        for n_train in SIZES[entry.problem][:-1]:
+            problem = resized(entry.problem, n_train)
+            key = (entry.problem, n_train)
+            estimates[f"datamodel {n_train}"] = laboratory.made(
+                ("sized datamodel", *key), lambda b=problem: _datamodel(laboratory, b, p)
+            )
+            references[f"derivative {n_train}"] = laboratory.made(
+                ("sized derivative", *key), lambda b=problem: _derivative(b, p)
+            )
+        references["expansion"] = _expanded(laboratory, entry, slope, p)
+    return Evidence(
+        estimates=estimates,
+        references=references,
+        numbers={"delta": tolerance(laboratory, entry)},
+        blocked=laboratory.blocked(entry.problem),
+    )
+
+
+def judge(evidence: Evidence, entry: Entry) -> list[Part]:
+    """The slope is near 1, the direction is the same, and the gap decays with N."""
+    datamodel, slope = evidence.estimates["datamodel"], evidence.references["derivative"]
+    delta = evidence.numbers["delta"]
+    found = agreement(datamodel, slope)
+    parts = [
+        Part(
+            name="slope of beta on dF/dw(p·1)",
+            statement=f"beta(p) ~ dF/dw at w = p·1: 1 within {delta:.3f}",
+            interval=found.slope,
+            tolerance=(1 - delta, 1 + delta),
+        ),
+        Part(
+            name="correlation",
+            statement="errors taken out, at least .97",
+            interval=found.disattenuated,
+            tolerance=(CORRELATION, None),
+        ),
+    ]
+    if "expansion" in evidence.references:
+        parts += [
+            Part(
+                name="decay with N",
+                statement="exponent of the relative error against N, about -1",
+                interval=_exponent(evidence, SIZES[entry.problem]),
+                tolerance=EXPONENT,
+            ),
+            Part(
+                name="the next terms",
+                statement="relative error with the second-order terms over without",
+                interval=_shrinkage(evidence),
+                tolerance=(None, 1.0),
+            ),
+        ]
+    return parts
+
+
+def _exponent(evidence: Evidence, sizes: tuple[int, ...]) -> Interval:
+    names = [f" {n}" for n in sizes[:-1]] + [""]
+    pairs = [
+        attribution
+        for name in names
+        for attribution in (
+            evidence.estimates[f"datamodel{name}"],
+            evidence.references[f"derivative{name}"],
+        )
+    ]
+    x = torch.tensor([log(n) for n in sizes], dtype=torch.float64)
+    x = (x - x.mean()) / (x - x.mean()).square().sum()
+
+    def statistic(halves: list[Halves]) -> dict[str, Tensor]:
+        errors = [
+            st.corrected_relative_error(*a, *b)
+            for a, b in zip(halves[::2], halves[1::2], strict=True)
+        ]
+        logs = torch.stack(errors).clamp_min(1e-12).log()
+        return {"exponent": torch.einsum("n,nd->d", x, logs)}
+
+    return bootstrap(pairs, statistic)["exponent"]
+
+
+def _shrinkage(evidence: Evidence) -> Interval:
+    def statistic(halves: list[Halves]) -> dict[str, Tensor]:
+        beta, plain, expanded = halves
+        with_terms = st.corrected_relative_error(*beta, *expanded)
+        return {"ratio": with_terms / st.corrected_relative_error(*beta, *plain)}
+
+    names = evidence.references["derivative"], evidence.references["expansion"]
+    return bootstrap([evidence.estimates["datamodel"], *names], statistic)["ratio"]
+
+
+def _datamodel(laboratory: Laboratory, problem: Problem, p: float) -> Attribution:
+    seed = laboratory.experiment_seed("masks")
+    return fit_datamodel(
+        collect(problem, Bernoulli(p=p, n_models=MODELS_A_SIZE, seed=seed))
+    )
+
+
+def _derivative(problem: Problem, p: float) -> Attribution:
+    return response_derivative(problem, FiniteDifference(step=3e-4 * p), at=p)
+
+
+def _expanded(
+    laboratory: Laboratory, entry: Entry, slope: Attribution, p: float
+) -> Attribution:
+    problem = laboratory.problem(entry.problem)
+    assert isinstance(problem, DifferentiableProblem)
+    return replace(
+        slope,
+        scores=slope.scores + second_order_terms(problem, p),
+        n_models=2 * problem.description.n_train + 1,
+        method=f"{slope.method}, plus the second-order terms of its expansion",
+    )
+
+
+def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:
+    """Return what the figure shows."""
+    return evidence.estimates["datamodel"], evidence.references["derivative"]
+
+
+CLAIM = Claim(
+    id="matched-derivative",
+    title="The matched derivative",
+    statement=(
+        "A datamodel coefficient at p is approximately the response derivative at the "
+        "matched point w = p·1, with a gap of order d/(pN)."
+    ),
+    source="Theory 3.1",
+    expected=SUPPORTED,
+    entries=(
+        Entry(scale="V", problem="breast-cancer-sum"),
+        Entry(scale="V", problem="diabetes-sum"),
+        Entry(scale="M", problem="digits-sum"),
+        Entry(scale="M", problem="digits-count"),
+    ),
+    measure=measure,
+    judge=judge,
+    drawn=drawn,
+    predicted_slope=lambda _: (1.0, "slope 1: the matched point"),
+)

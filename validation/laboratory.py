@@ -1,0 +1,294 @@
+"""The suite's laboratory: every estimate is made once and shared by the claims."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from dmtheory.attribution import Attribution
+from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
+from dmtheory.designs.bernoulli import Bernoulli, ComplementaryPairs
+from dmtheory.designs.perturbations import random_coordinates
+from dmtheory.engines.local import Engine
+from dmtheory.influence.classical import influence
+from dmtheory.influence.curvature import Curvature, ExactHessian
+from dmtheory.problems.base import Problem
+from dmtheory.responses.collect import Responses, collect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A problem of the suite and how much is spent on it.
+
+    Attributes:
+        make: Builds the problem.
+        summary: What it is, in a sentence.
+        p: Inclusion probability of the datamodel.
+        n_models: Subsets behind the datamodel.
+        n_coordinates: Examples, drawn uniformly, whose derivative is taken; None
+            takes all.
+        n_averaged: Examples for the subset-averaged derivative; None takes
+            `n_coordinates`.
+        n_seeds: Training seeds behind each derivative.
+        n_units: Units of two subsets behind each subset-averaged derivative.
+        step: Finite-difference step, as a share of the level.
+        curvature: Curvature of influence.
+        damping: Damping of influence.
+        influence_models: Models whose influence is averaged.
+        accuracy_floor: Least held-out accuracy (at w = 1, over masks); a network
+            below it makes its claims inconclusive.
+        paired: Whether the datamodel's subsets are complementary pairs (p = 1/2).
+    """
+
+    make: Callable[[], Problem]
+    summary: str
+    p: float = 0.5
+    n_models: int = 0
+    n_coordinates: int | None = None
+    n_averaged: int | None = None
+    n_seeds: int = 1
+    n_units: int = 2
+    step: float = 3e-4
+    curvature: Curvature = ExactHessian()  # noqa: RUF009 -- frozen, without state
+    damping: float = 0.0
+    influence_models: int = 1
+    accuracy_floor: tuple[float, float] | None = None
+    paired: bool = False
+
+    def subsets(self, seed: int) -> Bernoulli | ComplementaryPairs:
+        """Return the design of the datamodel's subsets."""
+        if self.paired:
+            return ComplementaryPairs(n_pairs=self.n_models // 2, seed=seed)
+        return Bernoulli(p=self.p, n_models=self.n_models, seed=seed)
+
+
+# Streams of experiment seeds: two sides of a comparison never share one.
+_STREAMS = ("masks", "derivative", "averaged", "leave-one-out", "influence", "accuracy")
+
+
+class Laboratory:
+    """Makes estimates on demand, keeps them, and reports the trainings as they go."""
+
+    def __init__(
+        self,
+        settings: dict[str, Setting],
+        *,
+        seed: int,
+        engine: Engine,
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        """Prepare a laboratory; nothing is trained yet.
+
+        Args:
+            settings: Problems by name.
+            seed: The suite's seed; every experiment seed derives from it.
+            engine: Where trainings run.
+            progress: Called with (what, models done, models in all).
+        """
+        self.settings = settings
+        self.seed = seed
+        self.models_trained = 0
+        self.engine = engine
+        self._progress = progress
+        self._problems: dict[str, Problem] = {}
+        self._kept: dict[tuple[object, ...], Attribution] = {}
+        self._responses: dict[str, Responses] = {}
+        self._accuracy: dict[str, dict[str, float] | None] = {}
+
+    def problem(self, name: str) -> Problem:
+        """Return a problem of the suite, built once."""
+        if name not in self._problems:
+            self._problems[name] = self.settings[name].make()
+        return self._problems[name]
+
+    def datamodel(self, name: str) -> Attribution:
+        """Return the OLS datamodel on random subsets."""
+
+        def make() -> Attribution:
+            responses = self.responses(name)
+            return fit_datamodel(responses)
+
+        return self._keep(("datamodel", name), make)
+
+    def responses(self, name: str) -> Responses:
+        """Return the outputs of the models on random subsets."""
+        if name not in self._responses:
+            setting = self.settings[name]
+            design = setting.subsets(self.experiment_seed("masks"))
+            self._responses[name] = collect(
+                self.problem(name),
+                design,
+                engine=self.engine,
+                progress=self._counter(f"{name}: random subsets", design.n_models),
+            )
+            self.models_trained += design.n_models
+        return self._responses[name]
+
+    def derivative(self, name: str, *, at: float) -> Attribution:
+        """Return dF/dw at w = at·1 by finite differences.
+
+        All points of a problem share their training seeds, so laws that hold seed by
+        seed can be checked to rounding.
+        """
+        setting = self.settings[name]
+        coordinates = self.coordinates(name, setting.n_coordinates)
+        method = FiniteDifference(step=setting.step * at, n_seeds=setting.n_seeds)
+
+        def make() -> Attribution:
+            return response_derivative(
+                self.problem(name),
+                method,
+                at=at,
+                coordinates=coordinates,
+                seed=self.experiment_seed("derivative"),
+                engine=self.engine,
+                progress=self._counter(
+                    f"{name}: derivative at {at:g}·1",
+                    2 * len(coordinates) * setting.n_seeds,
+                ),
+            )
+
+        return self._keep(("derivative", name, at), make)
+
+    def averaged_derivative(self, name: str) -> Attribution:
+        """Return the derivative averaged over subsets and the example's own weight."""
+        setting = self.settings[name]
+        coordinates = self.coordinates(
+            name, setting.n_averaged or setting.n_coordinates
+        )
+        # The step is absolute here: the point moves over [0, 1].
+        method = FiniteDifference(step=0.05, n_seeds=setting.n_units)
+
+        def make() -> Attribution:
+            return response_derivative(
+                self.problem(name),
+                method,
+                at=Bernoulli(p=setting.p),
+                coordinates=coordinates,
+                seed=self.experiment_seed("averaged"),
+                engine=self.engine,
+                progress=self._counter(
+                    f"{name}: derivative over subsets",
+                    4 * len(coordinates) * setting.n_units,
+                ),
+            )
+
+        return self._keep(("averaged", name), make)
+
+    def leave_one_out(self, name: str) -> Attribution:
+        """Return F(1) - F(1 - e_i) by retraining."""
+        setting = self.settings[name]
+        coordinates = self.coordinates(name, setting.n_coordinates)
+
+        def make() -> Attribution:
+            return leave_one_out(
+                self.problem(name),
+                coordinates=coordinates,
+                n_seeds=setting.n_seeds,
+                seed=self.experiment_seed("leave-one-out"),
+                engine=self.engine,
+                progress=self._counter(
+                    f"{name}: leave one out",
+                    (len(coordinates) + 1) * setting.n_seeds,
+                ),
+            )
+
+        return self._keep(("leave-one-out", name), make)
+
+    def influence(self, name: str, *, at: float) -> Attribution:
+        """Return classical influence at w = at·1, per weight."""
+        setting = self.settings[name]
+
+        def make() -> Attribution:
+            return influence(
+                self.problem(name),  # type: ignore[arg-type]
+                curvature=setting.curvature,
+                damping=setting.damping,
+                at=at,
+                n_seeds=setting.influence_models,
+                seed=self.experiment_seed("influence"),
+                progress=self._counter(
+                    f"{name}: influence at {at:g}·1", setting.influence_models
+                ),
+            )
+
+        return self._keep(("influence", name, at), make)
+
+    def made(self, key: tuple[object, ...], make: Callable[[], Attribution]) -> Attribution:
+        """Return an estimate that a claim makes itself, kept under a key of its own."""
+        return self._keep(key, make)
+
+    def coordinates(self, name: str, n: int | None) -> tuple[int, ...]:
+        """Return the examples whose derivative is taken: n drawn uniformly, or all.
+
+        The draw is part of the suite, not of its seed; smaller draws are contained in
+        larger ones.
+        """
+        n_train = self.problem(name).description.n_train
+        return random_coordinates(n_train, n or n_train, seed=0)
+
+    def accuracy(self, name: str) -> dict[str, float] | None:
+        """Return held-out accuracy at w = 1 and over masks, for classifiers."""
+        if name not in self._accuracy:
+            self._accuracy[name] = self._measure_accuracy(name)
+        return self._accuracy[name]
+
+    def _measure_accuracy(self, name: str) -> dict[str, float] | None:
+        problem = self.problem(name)
+        measure = getattr(problem, "held_out_accuracy", None)
+        if measure is None:
+            return None
+        n_models = 1 if problem.description.deterministic else 16
+        design = Bernoulli(
+            p=self.settings[name].p, n_models=32, seed=self.experiment_seed("accuracy")
+        )
+        rows = torch.arange(32)
+        masks = design.weights(rows, problem.description.n_train)
+        full = torch.ones_like(masks[:n_models])
+        fit = problem.fit  # type: ignore[attr-defined]
+        return {
+            "at w = 1": measure(fit(full, design.seeds(rows[:n_models])).params)
+            .mean()
+            .item(),
+            "over masks": measure(fit(masks, design.seeds(rows)).params).mean().item(),
+        }
+
+    def experiment_seed(self, stream: str) -> int:
+        """Return the experiment seed of a stream of trainings."""
+        return self.seed * 100 + _STREAMS.index(stream)
+
+    def blocked(self, name: str) -> str:
+        """Return why a problem's claims cannot be judged: a model that learned nothing.
+
+        Empty where nothing stands in the way.
+        """
+        floors = self.settings[name].accuracy_floor
+        accuracy = self.accuracy(name)
+        if floors is None or accuracy is None:
+            return ""
+        for (where, value), floor in zip(accuracy.items(), floors, strict=True):
+            if value < floor:
+                return f"held-out accuracy {where} is {value:.3f}, below {floor}"
+        return ""
+
+    def _keep(
+        self, key: tuple[object, ...], make: Callable[[], Attribution]
+    ) -> Attribution:
+        if key not in self._kept:
+            self._kept[key] = make()
+            if key[0] != "datamodel":
+                self.models_trained += self._kept[key].n_models
+        return self._kept[key]
+
+    def _counter(self, what: str, total: int) -> Callable[[int], None]:
+        done = 0
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+            self._progress(what, done, total)
+
+        self._progress(what, 0, total)
+        return count
