@@ -1,4 +1,4 @@
-"""Checks at the package's boundary: one line that names argument, expectation, value."""
+"""Checks at the boundary: one line that names argument, expectation and value."""
 
 import math
 from typing import Any

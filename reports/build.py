@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from dmtheory.rendering import (
     environment,
+    format_number,
     html_table,
     interval_text,
     png_data_uri,
@@ -61,6 +62,7 @@ class Entry:
         headlines: The numbers that stand for it.
         drawing: Its figure, if any.
         numbers: Tables of the numbers that the figure shows.
+        statistics: Statistics that are not among its parts already.
     """
 
     data: dict[str, Any]
@@ -68,6 +70,7 @@ class Entry:
     headlines: tuple[Headline, ...]
     drawing: Drawing | None
     numbers: tuple[Markup, ...]
+    statistics: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,14 @@ def _entry(claim: dict[str, Any], anchors: _Anchors) -> Entry:
         if scatter is None
         else draw_scatter(scatter, name=anchors.make("f")),
         numbers=() if scatter is None else tuple(_numbers(scatter)),
+        statistics={
+            name: found
+            for name, found in claim["statistics"].items()
+            if not any(
+                part["name"] == name and part["value"] == found["value"]
+                for part in claim["parts"]
+            )
+        },
     )
 
 
@@ -238,7 +249,11 @@ def _scatter(figure: dict[str, Any]) -> Scatter | None:
 
 
 def _slope(value: float | None, label: str) -> Slope | None:
-    return None if value is None else Slope(value, label)
+    if value is None:
+        return None
+    number = format_number(value, trim=True)
+    said = re.search(rf"(?<![\d.]){re.escape(number)}(?![\d./])", label)
+    return Slope(value, label if said else f"{label} ({number})")
 
 
 def _numbers(scatter: Scatter) -> Iterable[Markup]:

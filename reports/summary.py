@@ -83,8 +83,8 @@ def _posted_identity(
     for name, words in _REPLACEMENTS:
         entries = _entries(claims, name, scale_free)
         if entries:
-            found = " and ".join(sorted({entry["verdict"] for entry in entries}))
-            instead.append(f"{words} (slope {_slopes(entries)}; {found})")
+            slopes = _slopes(entries, most_named=1)
+            instead.append(f"{words} (slope {slopes}; {_verdicts(entries)})")
     if instead:
         sentences.append(f"In its place the theory puts {', and, '.join(instead)}.")
     return sentences
@@ -115,9 +115,9 @@ def _slope(claim: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _slopes(claims: Sequence[dict[str, Any]]) -> str:
+def _slopes(claims: Sequence[dict[str, Any]], *, most_named: int = 3) -> str:
     slopes = [slope for claim in claims if (slope := _slope(claim)) is not None]
-    if len(slopes) > _MOST_NAMED - 1:
+    if len(slopes) > most_named:
         values = [slope["value"] for slope in slopes]
         return (
             f"between {format_number(min(values))} and {format_number(max(values))} "
@@ -130,6 +130,13 @@ def _slopes(claims: Sequence[dict[str, Any]]) -> str:
     ])
 
 
+def _verdicts(claims: Sequence[dict[str, Any]]) -> str:
+    verdicts = [claim["verdict"] for claim in claims]
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return f"supported on {verdicts.count('supported')} of {len(verdicts)}"
+
+
 def _controls(claims: Sequence[dict[str, Any]]) -> list[str]:
     controls = [
         control
@@ -139,7 +146,8 @@ def _controls(claims: Sequence[dict[str, Any]]) -> list[str]:
     ]
     if not controls:
         return []
-    caught = sum(control["passed"] for control in controls)
+    # A spoiled estimate that passes is one that the check did not notice.
+    caught = sum(not control["passed"] for control in controls)
     return [
         f"Estimates spoiled on purpose were caught in {caught} of {len(controls)} "
         "cases."
@@ -153,7 +161,10 @@ def _share(claims: Sequence[dict[str, Any]]) -> str:
 
 
 def _place(claim: dict[str, Any]) -> str:
-    return f"{claim['id']} on {claim['problem']} ({claim['verdict']})"
+    found = claim["verdict"]
+    if found == claim["expected"]:
+        found += ", but not in every part as expected"
+    return f"{claim['id']} on {claim['problem']} ({found})"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -59,18 +59,23 @@ def _estimate(
     )
 
     def entry(found: Entry) -> dict[str, Any]:
-        margin = _NORMAL_95 * (found.stderr or 0.0)
+        low = high = None
+        if found.stderr is not None:
+            low = found.score - _NORMAL_95 * found.stderr
+            high = found.score + _NORMAL_95 * found.stderr
         return {
             "label": found.label,
             "score": found.score,
-            "low": found.score - margin,
-            "high": found.score + margin,
+            "low": low,
+            "high": high,
             **_look(data, data.raw_train, rows[found.label]),
         }
 
     return {
         "name": title,
         "estimand": str(attribution.estimand),
+        "unit": attribution.estimand.unit,
+        "models_trained": attribution.n_models,
         "method": attribution.method,
         "note": note,
         "helpful": [entry(found) for found in ranking.helpful],

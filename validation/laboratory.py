@@ -216,7 +216,9 @@ class Laboratory:
 
         return self._keep(("influence", name, at), make)
 
-    def made(self, key: tuple[object, ...], make: Callable[[], Attribution]) -> Attribution:
+    def made(
+        self, key: tuple[object, ...], make: Callable[[], Attribution]
+    ) -> Attribution:
         """Return an estimate that a claim makes itself, kept under a key of its own."""
         return self._keep(key, make)
 

@@ -1,5 +1,6 @@
 """The problems of the small suite, and what is spent on each."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -74,20 +75,6 @@ def _digits(normalisation: Normalisation) -> Network:
     )
 
 
-_CONVEX = {"n_models": 6000, "n_averaged": 96, "n_units": 40}
-_NEURAL = {
-    "n_models": 2400,
-    "paired": True,
-    "n_coordinates": 60,
-    "n_averaged": 100,
-    "n_seeds": 12,
-    "n_units": 28,
-    "step": 0.1,
-    "curvature": GaussNewton(),
-    "damping": 0.03,
-    "influence_models": 6,
-    "accuracy_floor": (0.90, 0.80),
-}
 _DIGITS = (
     "A tanh network 64-16-10 on 300 handwritten digits, trained by momentum SGD for 20 "
     "epochs; which digits shape the margin of a held-out one?"
@@ -101,47 +88,71 @@ _PROGRESSION = (
     "predicted progression?"
 )
 
+
+def _tiny(make: Callable[[], Problem], summary: str) -> Setting:
+    return Setting(make=make, summary=summary)
+
+
+def _convex(make: Callable[[], Problem], summary: str, n_models: int) -> Setting:
+    return Setting(
+        make=make, summary=summary, n_models=n_models, n_averaged=96, n_units=40
+    )
+
+
+def _neural(make: Callable[[], Problem], summary: str) -> Setting:
+    return Setting(
+        make=make,
+        summary=summary,
+        n_models=2400,
+        paired=True,
+        n_coordinates=60,
+        n_averaged=100,
+        n_seeds=12,
+        n_units=30,
+        step=0.1,
+        curvature=GaussNewton(),
+        damping=0.03,
+        influence_models=6,
+        accuracy_floor=(0.90, 0.80),
+    )
+
+
 SMALL: dict[str, Setting] = {
-    "random-functions": Setting(
-        make=random_set_functions,
-        summary="Five random functions of the subsets of ten players.",
+    "random-functions": _tiny(
+        random_set_functions, "Five random functions of the subsets of ten players."
     ),
-    "sample-mean": Setting(
-        make=twelve_values,
-        summary="The mean of twelve numbers: the smallest scale-free training.",
+    "sample-mean": _tiny(
+        twelve_values, "The mean of twelve numbers: the smallest scale-free training."
     ),
-    "tiny-ridge-sum": Setting(
-        make=partial(_ridge, 8, 0.3, "sum"),
-        summary="Ridge regression on eight diabetes records, every subset enumerated.",
+    "tiny-ridge-sum": _tiny(
+        partial(_ridge, 8, 0.3, "sum"),
+        "Ridge regression on eight diabetes records, every subset enumerated.",
     ),
-    "tiny-ridge-count": Setting(
-        make=partial(_ridge, 8, 0.3, "count"),
-        summary="The same, each subset's loss divided by N instead of its size.",
+    "tiny-ridge-count": _tiny(
+        partial(_ridge, 8, 0.3, "count"),
+        "The same, each subset's loss divided by N instead of its size.",
     ),
-    "tiny-least-squares": Setting(
-        make=partial(_ridge, 12, 0.0, "sum"),
-        summary="Least squares without penalty on twelve diabetes records.",
+    "tiny-least-squares": _tiny(
+        partial(_ridge, 12, 0.0, "sum"),
+        "Least squares without penalty on twelve diabetes records.",
     ),
-    "breast-cancer-sum": Setting(
-        make=partial(_breast_cancer, "sum"), summary=_PATIENTS, **_CONVEX
-    ),
-    "breast-cancer-count": Setting(
-        make=partial(_breast_cancer, "count"), summary=_PATIENTS, **_CONVEX
-    ),
-    "diabetes-sum": Setting(
-        make=partial(_diabetes, "sum"), summary=_PROGRESSION, **_CONVEX
-    ),
-    "diabetes-count": Setting(
-        make=partial(_diabetes, "count"), summary=_PROGRESSION, **_CONVEX
-    ),
-    "digits-sum": Setting(make=partial(_digits, "sum"), summary=_DIGITS, **_NEURAL),
-    "digits-count": Setting(
-        make=partial(_digits, "count"), summary=_DIGITS, **_NEURAL
-    ),
+    "breast-cancer-sum": _convex(partial(_breast_cancer, "sum"), _PATIENTS, 6000),
+    "breast-cancer-count": _convex(partial(_breast_cancer, "count"), _PATIENTS, 6000),
+    "diabetes-sum": _convex(partial(_diabetes, "sum"), _PROGRESSION, 12000),
+    "diabetes-count": _convex(partial(_diabetes, "count"), _PROGRESSION, 12000),
+    "digits-sum": _neural(partial(_digits, "sum"), _DIGITS),
+    "digits-count": _neural(partial(_digits, "count"), _DIGITS),
 }
 
 
 def resized(name: str, n_train: int) -> Problem:
-    """Return a convex problem of the suite with fewer training records, nested."""
-    make = {"breast-cancer-sum": _breast_cancer, "diabetes-sum": _diabetes}[name]
-    return make("sum", n_train)
+    """Return a convex problem of the suite with fewer training records, nested.
+
+    Raises:
+        ValueError: If the problem has no such family.
+    """
+    if name == "breast-cancer-sum":
+        return _breast_cancer("sum", n_train)
+    if name == "diabetes-sum":
+        return _diabetes("sum", n_train)
+    raise ValueError(f"name must be a convex problem of the suite, got {name!r}")

@@ -87,7 +87,11 @@ def run_suite(
 
 def judge_entry(measured: Measured) -> dict[str, Any]:
     """Return one entry of results.json: parts, verdict, controls and figure."""
-    claim, entry, evidence = CLAIMS[measured.claim_id], measured.entry, measured.evidence
+    claim, entry, evidence = (
+        CLAIMS[measured.claim_id],
+        measured.entry,
+        measured.evidence,
+    )
     parts = claim.judge(evidence, entry)
     controls = [
         _control(claim, entry, evidence, name, factor)
@@ -148,9 +152,7 @@ def _measure(laboratory: Laboratory, claim: Claim, entry: Entry) -> Measured:
     clock = time.perf_counter()
     evidence = claim.measure(laboratory, entry)
     seconds = time.perf_counter() - clock
-    return Measured(
-        claim_id=claim.id, entry=entry, evidence=evidence, seconds=seconds
-    )
+    return Measured(claim_id=claim.id, entry=entry, evidence=evidence, seconds=seconds)
 
 
 def _control(

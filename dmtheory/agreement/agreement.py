@@ -1,4 +1,4 @@
-"""Do two attributions agree, and by what factor: one call, every number with interval."""
+"""Do two attributions agree, and by what factor? Every number has its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,14 @@ from dmtheory.agreement import statistics as st
 from dmtheory.agreement.bootstrap import Halves, Interval, bootstrap
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Estimand, expected_slope
+
+# What a statistic cannot leave, its interval does not leave either.
+_RANGES = {
+    "pearson": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "relative_error": (0.0, float("inf")),
+    "corrected_relative_error": (0.0, float("inf")),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,8 @@ def agreement(
     """
     check_comparable(a, b)
     found = bootstrap([a, b], _statistics, draws=draws, seed=seed)
+    for name, (least, most) in _RANGES.items():
+        found[name] = found[name].clipped(least, most)
     return Agreement(
         **found,
         expected_slope=expected_slope(a.estimand, b.estimand),
@@ -112,8 +122,9 @@ def check_comparable(a: Attribution, b: Attribution) -> None:
     ):
         if ours != theirs:
             raise ValueError(
-                f"a and b must have the same {axis} labels, got {_difference(ours, theirs)}"
-                ": align them with .restricted(train=..., targets=...)"
+                f"a and b must have the same {axis} labels, got "
+                f"{_difference(ours, theirs)}: align them with .restricted(train=..., "
+                "targets=...)"
             )
     shared = a.seeds & b.seeds
     if shared:

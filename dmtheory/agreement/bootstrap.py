@@ -34,6 +34,10 @@ class Interval:
         """Return the interval of a number without sampling error."""
         return Interval(value, value, value)
 
+    def clipped(self, least: float, most: float) -> "Interval":
+        """Return the interval cut to the range that its number cannot leave."""
+        return Interval(self.value, max(self.low, least), min(self.high, most))
+
     @property
     def finite(self) -> bool:
         """Whether all three numbers are finite."""
@@ -155,9 +159,8 @@ def _check_units(attribution: Attribution) -> None:
     n = 0 if attribution.units is None else len(attribution.units)
     if n < 4:
         raise ValueError(
-            f"units must number at least 4 for an interval ({attribution.method or 'an'}"
-            f" estimate of a {attribution.estimand.quantity}), got {n}: use more seeds "
-            "or more models"
+            f"units must number at least 4 for an interval, got {n} behind the "
+            f"{attribution.estimand.quantity}: use more seeds or more models"
         )
 
 

@@ -68,12 +68,19 @@ def relative_error(a: Scores, b: Scores) -> Statistic:
     return ((a - b).norm(dim=-2) / b.norm(dim=-2)).median(-1).values
 
 
+def squared_relative_gap(a1: Scores, a2: Scores, b1: Scores, b2: Scores) -> Statistic:
+    """Return |a - b|^2 / |b|^2 pooled over targets, unbiased in the numerator.
+
+    <a1 - b1, a2 - b2> / <b1, b2>; it may fall below 0 by sampling error.
+    """
+    return _dot(a1 - b1, a2 - b2) / _dot(b1, b2)
+
+
 def corrected_relative_error(
     a1: Scores, a2: Scores, b1: Scores, b2: Scores
 ) -> Statistic:
     """Return |a - b| / |b| pooled over targets, the errors' own share taken out."""
-    gap = _dot(a1 - b1, a2 - b2).clamp_min(0)
-    return (gap / _dot(b1, b2)).sqrt()
+    return squared_relative_gap(a1, a2, b1, b2).clamp_min(0).sqrt()
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:

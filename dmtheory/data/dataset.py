@@ -87,6 +87,9 @@ class Split:
     def random(n_rows: int, *, n_train: int, n_targets: int, seed: int) -> "Split":
         """Split rows at random, the same way on every machine.
 
+        Returns:
+            Row numbers; targets first, so they do not change with n_train.
+
         Raises:
             ValueError: If the splits leave no held-out row.
         """

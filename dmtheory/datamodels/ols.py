@@ -47,6 +47,9 @@ class OLS:
     ) -> LinearFit:
         """Regress outputs on weights.
 
+        Returns:
+            Coefficients with their sampling law.
+
         Raises:
             ValueError: If there are too few models, or a column of weights is
                 constant or depends linearly on the others.
@@ -68,6 +71,9 @@ class OLS:
         Without intercept, so even-degree terms and the pair's common seed effect
         cancel; M - N degrees of freedom for M pairs. The standard errors of a
         regression on the stacked models would be wrong.
+
+        Returns:
+            Coefficients with their sampling law.
 
         Raises:
             ValueError: If there are too few pairs, or columns depend linearly.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from dmtheory.attribution import Attribution
+from dmtheory.checks import check_positive
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import LeaveOneOut
@@ -49,21 +50,22 @@ def response_derivative(
     """
     description = problem.description
     chosen = tuple(range(description.n_train) if coordinates is None else coordinates)
-    averaged = isinstance(at, Bernoulli)
-    if description.deterministic and not averaged:
+    if not isinstance(at, Bernoulli):
+        check_positive(at, "at")
+    drawn = isinstance(at, Bernoulli) or not description.deterministic
+    if not drawn:
         method = FiniteDifference(step=method.step, n_seeds=1)
     design = method.design(at, chosen, seed)
     responses = collect(problem, design, engine=engine, progress=progress)
     _check_none_diverged(responses.diverged)
-    point = Point("average", at.p) if averaged else Point("weights", float(at))
     return from_units(
         method.quotients(responses.outputs, chosen),
         description,
         chosen,
         quantity="response derivative",
-        point=point,
+        point=point_of(at),
         n_models=responses.n_models,
-        seed=None if description.deterministic and not averaged else seed,
+        seed=seed if drawn else None,
         method=f"central differences, step {method.step:g}, {method.n_seeds} unit(s)",
     )
 
@@ -110,6 +112,13 @@ def leave_one_out(
         seed=None if description.deterministic else seed,
         method=f"retraining without each example, {n_seeds} seed(s)",
     )
+
+
+def point_of(at: float | Bernoulli) -> Point:
+    """Return the point of a derivative: w = at·1, or the average over a subset law."""
+    if isinstance(at, Bernoulli):
+        return Point("average", at.p)
+    return Point("weights", float(at))
 
 
 def from_units(

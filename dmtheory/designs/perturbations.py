@@ -75,9 +75,10 @@ class SubsetPairs:
     A unit has two opposite subsets S ~ Bernoulli(p) for each coordinate i, each with
     its own training seed. The pair is 1_{S-i} + (t +- h) e_i, with t at the first node
     of the two-point Gauss-Legendre rule on [0, 1] for the first subset and at the
-    second node for its opposite, which cancels what is odd in S. The mean difference quotient is then the subset- and path-averaged
-    derivative E_S int_0^1 g_i(1_{S-i} + t e_i) dt, up to O(h^2) and the rule's error
-    of (1/4320) d^5F/dw_i^5. Coordinates share no subset, so that their errors average
+    second node for its opposite, which cancels what is odd in S. The mean difference
+    quotient is then the subset- and path-averaged derivative
+    E_S int_0^1 g_i(1_{S-i} + t e_i) dt, up to O(h^2) and the rule's error of
+    (1/4320) d^5F/dw_i^5. Coordinates share no subset, so that their errors average
     out in a slope over coordinates.
 
     Attributes:
@@ -179,6 +180,9 @@ class LeaveOneOut:
 
 def random_coordinates(n_train: int, n: int, *, seed: int) -> tuple[int, ...]:
     """Draw n of the n_train coordinates uniformly without replacement, sorted.
+
+    Returns:
+        Their numbers; smaller draws of one seed are contained in larger ones.
 
     Raises:
         ValueError: If n is not in [1, n_train].

@@ -1,6 +1,7 @@
 """Classical influence: differentiate the trained model instead of retraining it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,17 +10,16 @@ from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
 from dmtheory.attribution import Attribution
-from dmtheory.checks import check_at_least
-from dmtheory.derivatives.response_derivative import from_units
+from dmtheory.checks import check_at_least, check_positive
+from dmtheory.derivatives.response_derivative import from_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
-from dmtheory.estimand import Point
 from dmtheory.influence.curvature import (
     Curvature,
     ExactHessian,
     prediction_jacobian,
 )
-from dmtheory.problems.base import DifferentiableProblem, normaliser
+from dmtheory.problems.base import Description, DifferentiableProblem, normaliser
 from dmtheory.responses.collect import Progress
 
 # Models are taken in chunks of about this many Jacobian or curvature entries.
@@ -73,30 +73,37 @@ def influence(
     check_at_least(n_seeds, 1, "n_seeds")
     description = problem.description
     chosen = tuple(range(description.n_train) if coordinates is None else coordinates)
-    averaged = isinstance(at, Bernoulli)
-    if averaged:
-        rows = torch.arange(at.n_models)
-        law = Bernoulli(p=at.p, n_models=at.n_models, seed=seed)
-        weights, seeds = law.weights(rows, description.n_train), law.seeds(rows)
-    else:
-        n_seeds = 1 if description.deterministic else n_seeds
-        weights = torch.full((n_seeds, description.n_train), float(at)).double()
-        seeds = model_seeds(seed, torch.arange(n_seeds))
+    weights, seeds = _models_at(description, at, n_seeds, seed)
     units = weight_derivatives(
         problem, weights, seeds, curvature=curvature, damping=damping, progress=progress
     )
-    if averaged:
+    if isinstance(at, Bernoulli):
         units = _trapezoid(units, weights, at.p)
     return from_units(
         units[:, list(chosen)],
         description,
         chosen,
         quantity="influence",
-        point=Point("average", at.p) if averaged else Point("weights", float(at)),
+        point=point_of(at),
         n_models=len(weights),
-        seed=None if description.deterministic and not averaged else seed,
+        seed=seed
+        if isinstance(at, Bernoulli) or not description.deterministic
+        else None,
         method=f"{curvature.name}, damping {damping:g}, {len(weights)} model(s)",
     )
+
+
+def _models_at(
+    description: Description, at: float | Bernoulli, n_seeds: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return the weights and seeds of the models whose influence is averaged."""
+    if isinstance(at, Bernoulli):
+        law, rows = replace(at, seed=seed), torch.arange(at.n_models)
+        return law.weights(rows, description.n_train), law.seeds(rows)
+    check_positive(at, "at")
+    n_seeds = 1 if description.deterministic else n_seeds
+    weights = torch.full((n_seeds, description.n_train), at, dtype=torch.float64)
+    return weights, model_seeds(seed, torch.arange(n_seeds))
 
 
 def weight_derivatives(
@@ -136,7 +143,9 @@ def weight_derivatives(
     size = max(1, _CHUNK_ENTRIES // _entries_a_model(problem, fit.params))
     derivatives = []
     for block in torch.arange(len(weights)).split(size):
-        found, failed = vmap(one_model)(fit.params[block], weights[block], scales[block])
+        found, failed = vmap(one_model)(
+            fit.params[block], weights[block], scales[block]
+        )
         _check_positive_definite(failed, curvature, damping)
         derivatives.append(found)
         if progress is not None:
@@ -182,7 +191,7 @@ def _check_positive_definite(
 ) -> None:
     if bool(failed.any()):
         raise ValueError(
-            f"damping must make the curvature ({curvature.name}) positive definite, but "
+            f"damping must make the {curvature.name} positive definite, but "
             f"damping {damping:g} leaves {int((failed > 0).sum())} of {len(failed)} "
             "models with negative or zero curvature: raise damping, or use the "
             "Gauss-Newton curvature"

@@ -170,6 +170,9 @@ class BlackBox:
     ) -> Float[Tensor, "models targets"]:
         """Train one model a row and return its outputs.
 
+        Returns:
+            What the function returned, in float64.
+
         Raises:
             ValueError: If the function returns another shape.
         """

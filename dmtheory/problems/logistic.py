@@ -90,6 +90,9 @@ class LogisticRegression:
 
         The Hessians of all models are one matrix product. Models that have converged
         take one more full step, which squares their error, and stay.
+
+        Returns:
+            Parameters with the gradient norm that was reached, a model.
         """
         check_weights(weights, self.description.n_train)
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
@@ -110,7 +113,7 @@ class LogisticRegression:
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> Float[Tensor, "models targets"]:
-        """Return every model's margin at every target; NaN where it did not converge."""
+        """Return the margin at every target; NaN for a model that did not converge."""
         fit = self.fit(weights, seeds)
         margins = fit.params @ self._signed_targets.T
         return margins.masked_fill(~fit.converged[:, None], torch.nan)

@@ -277,7 +277,9 @@ def _dress(axes: Axes, scatter: Scatter, *, log: LogAxes) -> None:
 
 def _wrapped(label: str, width: int) -> str:
     # An equation stays in one line, and the lines are about equally long.
-    text = label.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    text = label
+    for sign in "=~":
+        text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
     n_lines = len(textwrap.wrap(text, width))
     for narrower in range(len(text) // max(n_lines, 1), width):
         lines = textwrap.wrap(text, max(narrower, 1))

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from dmtheory.rendering import text
 from dmtheory.rendering.pictures import png_data_uri
@@ -28,6 +30,7 @@ def environment(templates: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["code"] = mark_code
     made.filters["number"] = text.format_number
     made.filters["duration"] = text.format_duration
     made.globals.update(
@@ -40,6 +43,18 @@ def environment(templates: Path) -> Environment:
         whisker=whisker,
     )
     return made
+
+
+def mark_code(prose: str) -> Markup:
+    """Escape a text and set what stands between backticks as code.
+
+    Args:
+        prose: Plain text.
+
+    Returns:
+        Its markup.
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(prose))))
 
 
 def write_atomically(path: Path, content: str) -> None:

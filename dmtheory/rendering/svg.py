@@ -5,6 +5,12 @@ from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
+_START = Markup(
+    '<svg class="figure" viewBox="{0}" role="img" '
+    'aria-labelledby="{1}-title {1}-desc"><title id="{1}-title">{2}</title>'
+    '<desc id="{1}-desc">{3}</desc>'
+)
+
 
 def inline_svg(
     svg: str,
@@ -42,11 +48,7 @@ def inline_svg(
     body = re.sub(r"<[^>]+>", lambda tag: _tidy_tag(tag.group(), colours or {}), body)
     body = re.sub(r">\s+<", "><", body).replace("<defs></defs>", "")
     body = _hoist_styles(_own_ids(body, name))
-    start = Markup(
-        '<svg class="figure" viewBox="{0}" role="img" '
-        'aria-labelledby="{1}-title {1}-desc"><title id="{1}-title">{2}</title>'
-        '<desc id="{1}-desc">{3}</desc>'
-    ).format(opening.group(1), name, title, description)
+    start = _START.format(opening.group(1), name, title, description)
     return start + Markup(body.strip())
 
 

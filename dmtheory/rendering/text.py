@@ -52,7 +52,11 @@ def format_number(value: float | None, *, digits: int = 3, trim: bool = False) -
 
 
 def interval_text(
-    value: float | None, low: float | None, high: float | None
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    exact_digits: int = 6,
 ) -> IntervalText:
     """Format a number and its interval to the digits that the interval supports.
 
@@ -60,6 +64,7 @@ def interval_text(
         value: The number.
         low: The interval's lower end; None where unknown.
         high: The interval's upper end; None where unknown.
+        exact_digits: Most significant digits of an exact number, at least 1.
 
     Returns:
         Both texts. A number equal to both its ends is exact and is said to be.
@@ -67,7 +72,9 @@ def interval_text(
     if value is None or low is None or high is None:
         return IntervalText(format_number(value), "")
     if low == high:
-        exact = format_number(value, digits=6, trim=True)
+        # An exact number far from 1 is an error of rounding: its size is enough.
+        digits = exact_digits if _is_plain(abs(value)) else 2
+        exact = format_number(value, digits=digits, trim=True)
         return IntervalText(exact, "exact" if value == low else "")
     size = max(abs(value), abs(low), abs(high))
     exponent = 0 if _is_plain(size) else math.floor(math.log10(size))
@@ -78,18 +85,25 @@ def interval_text(
     return IntervalText(f"{shown[0]}{power}", f"[{shown[1]}, {shown[2]}]{power}")
 
 
-def format_interval(value: float | None, low: float | None, high: float | None) -> str:
+def format_interval(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    exact_digits: int = 6,
+) -> str:
     """Format a number with its interval in one piece.
 
     Args:
         value: The number.
         low: The interval's lower end; None where unknown.
         high: The interval's upper end; None where unknown.
+        exact_digits: Most significant digits of an exact number, at least 1.
 
     Returns:
         Text such as "2.04 [2.01, 2.07]" or "0.5 exact".
     """
-    text = interval_text(value, low, high)
+    text = interval_text(value, low, high, exact_digits=exact_digits)
     return f"{text.value} {text.interval}".strip()
 
 
@@ -110,6 +124,10 @@ def format_range(low: float | None, high: float | None) -> str:
         return f"at most {ends[1]}"
     if high is None:
         return f"at least {ends[0]}"
+    places = [len(end.partition(".")[2]) for end in ends]
+    if min(places) >= 3 and all(_is_plain(abs(end)) for end in (low, high)):
+        # Ends that were rounded are rounded alike.
+        ends = [_fixed(end, min(places)) for end in (low, high)]
     return f"{ends[0]} to {ends[1]}"
 
 

@@ -19,7 +19,7 @@ def sample_mean_ratio(n_train: int, p: float) -> float:
 def matched_slope_tolerance(
     effective_parameters: float, p: float, n_train: int
 ) -> float:
-    """Return the gap allowed between beta(p) and dF/dw(p·1): 2d/(pN) + .01, at most .15.
+    """Return the gap allowed from beta(p) to dF/dw(p·1): 2d/(pN) + .01, at most .15.
 
     The leading term of the expansion of beta around p·1 is of order d/(pN).
     """

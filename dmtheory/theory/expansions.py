@@ -38,9 +38,11 @@ def second_order_terms(
     moves = step * torch.eye(n_train, dtype=torch.float64)
     points = torch.cat([centre, centre + moves, centre - moves])
     seeds = torch.zeros(len(points), dtype=torch.int64)
-    here, up, down = weight_derivatives(problem, points, seeds).split(
-        [1, n_train, n_train]
-    )
+    here, up, down = weight_derivatives(problem, points, seeds).split([
+        1,
+        n_train,
+        n_train,
+    ])
     third = (up + down - 2 * here) / step**2  # [j, i, target] is F_ijj
     own = torch.arange(n_train)
     others = third.sum(0) - third[own, own]

@@ -46,6 +46,7 @@ def test_trimming_drops_zeros_after_the_point_only() -> None:
         (4.2e-5, 3.1e-5, 5.3e-5, "4.2×10⁻⁵ [3.1, 5.3]×10⁻⁵"),
         (2.18075, 2.18075, 2.18075, "2.18075 exact"),
         (3.1e-14, 3.1e-14, 3.1e-14, "3.1×10⁻¹⁴ exact"),
+        (5.023856e-8, 5.023856e-8, 5.023856e-8, "5×10⁻⁸ exact"),
         (0.0, 0.0, 0.0, "0 exact"),
         (0.52, None, None, "0.520"),
         (None, None, None, "–"),
@@ -70,6 +71,8 @@ def test_interval_and_number_are_rounded_alike() -> None:
         (None, 1e-10, "at most 10⁻¹⁰"),
         (0.8, None, "at least 0.8"),
         (0.0, 1e-10, "0 to 10⁻¹⁰"),
+        (0.90641844, 1.09358156, "0.906 to 1.094"),
+        (0.0, 0.03, "0 to 0.03"),
         (None, None, "–"),
     ],
 )

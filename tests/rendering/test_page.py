@@ -9,9 +9,13 @@ from dmtheory.rendering import environment, write_atomically
 
 
 def test_values_are_escaped_and_unknown_names_raise(tmp_path: Path) -> None:
-    (tmp_path / "page.txt").write_text("{{ value }} {{ 2.5 | number }}")
+    (tmp_path / "page.txt").write_text(
+        "{{ value }} {{ 2.5 | number }} {{ value | code }}"
+    )
     template = environment(tmp_path).get_template("page.txt")
-    assert template.render(value="<b>") == "&lt;b&gt; 2.50"
+    assert template.render(value="<b>`w`") == (
+        "&lt;b&gt;`w` 2.50 &lt;b&gt;<code>w</code>"
+    )
     with pytest.raises(UndefinedError):
         template.render()
 

@@ -232,7 +232,11 @@ def _posted(scale: str, problem: str, slope: float, half: float, models: int) ->
             ),
         ],
         statistics={
-            "slope": {"value": slope, "low": slope - half, "high": slope + half},
+            "disattenuated_slope": {
+                "value": slope,
+                "low": slope - half,
+                "high": slope + half,
+            },
             "naive_slope": {"value": slope - 0.2, "low": 1.79, "high": 1.85},
             "pearson": {"value": 0.981, "low": 0.977, "high": 0.985},
             "relative_error": {"value": 0.52, "low": None, "high": None},
@@ -255,13 +259,13 @@ def _posted(scale: str, problem: str, slope: float, half: float, models: int) ->
             {
                 "name": "estimate scaled by 1.25",
                 "verdict": "refuted",
-                "passed": True,
+                "passed": False,
                 "detail": "slope 2.55 [2.51, 2.59]",
             },
             {
                 "name": "sign flipped",
                 "verdict": "refuted",
-                "passed": True,
+                "passed": False,
                 "detail": "correlation \N{MINUS SIGN}0.98",
             },
         ],

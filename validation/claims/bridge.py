@@ -103,7 +103,8 @@ def _judge_exactly(evidence: Evidence) -> list[Part]:
             f"the bridge, p = {p}",
             "beta(p) = E_S ∫ g_i(1_{S-i} + t e_i) dt",
             largest_error(
-                evidence.estimates[f"datamodel {p}"], evidence.references[f"average {p}"]
+                evidence.estimates[f"datamodel {p}"],
+                evidence.references[f"average {p}"],
             ),
             EXACT,
         )

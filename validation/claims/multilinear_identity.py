@@ -18,15 +18,16 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Enumerate all subsets and compute each side by its own route."""
     problem = laboratory.problem(entry.problem)
     table = exhaustive.tabulate(problem)
-    estimates, references, numbers = {}, {}, {}
+    estimates: dict[str, Attribution] = {}
+    references: dict[str, Attribution] = {}
+    numbers: dict[str, float] = {}
     for p in LEVELS:
         at = torch.full((problem.description.n_train,), p, dtype=torch.float64)
         routes = {
             "regression": exhaustive.population_regression(table, p)[1],
             "gradient": exhaustive.multilinear_gradient(table, at),
             "Banzhaf": exhaustive.weighted_banzhaf(table, p),
-            "Fourier": exhaustive.fourier_coefficients(table, p)
-            / (p * (1 - p)) ** 0.5,
+            "Fourier": exhaustive.fourier_coefficients(table, p) / (p * (1 - p)) ** 0.5,
         }
         for name, scores in routes.items():
             side = estimates if name == "regression" else references

@@ -105,8 +105,8 @@ CLAIM = Claim(
     id="posted-identity",
     title="The posted identity",
     statement=(
-        "The optimal datamodel coefficient at p = 1/2 is the derivative of the expected "
-        "output with respect to the example's weight at w = 1."
+        "The optimal datamodel coefficient at p = 1/2 is the derivative of the "
+        "expected output with respect to the example's weight at w = 1."
     ),
     source="The post, its theorem as written",
     expected=REFUTED,

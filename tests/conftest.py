@@ -1,0 +1,28 @@
+"""One thread, one Hypothesis profile, and shapes that are checked at every call."""
+
+import warnings
+
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+from torch.autograd import forward_ad
+
+torch.set_num_threads(1)
+
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    max_examples=40,
+    database=None,
+)
+settings.load_profile("ci")
+
+# torch compiles its rules for forward mode at first use, by a call that it deprecates.
+with warnings.catch_warnings(), forward_ad.dual_level():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    forward_ad.make_dual(torch.ones(1), torch.ones(1))
+
+with install_import_hook("dmtheory", "typechecking.checked"):
+    import dmtheory  # noqa: F401

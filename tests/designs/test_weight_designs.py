@@ -1,0 +1,241 @@
+"""Designs: which weights and seeds each row has."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dmtheory.designs import (
+    Bernoulli,
+    ComplementaryPairs,
+    CoordinatePairs,
+    Design,
+    LeaveOneOut,
+    SubsetPairs,
+    random_coordinates,
+)
+from dmtheory.designs.seeds import model_seeds
+
+N_TRAIN = 6
+DESIGNS: list[Any] = [
+    Bernoulli(p=0.3, n_models=24, seed=5),
+    ComplementaryPairs(n_pairs=12, seed=5),
+    CoordinatePairs(level=0.5, step=0.1, coordinates=(4, 0, 2), n_seeds=4, seed=5),
+    SubsetPairs(p=0.3, step=0.1, coordinates=(4, 0), n_units=3, seed=5),
+    LeaveOneOut(coordinates=(5, 1, 2), n_seeds=6, seed=5),
+]
+by_name = pytest.mark.parametrize("design", DESIGNS, ids=lambda d: type(d).__name__)
+
+
+def whole(design: Design) -> tuple[Tensor, Tensor]:
+    rows = torch.arange(design.n_models)
+    return design.weights(rows, N_TRAIN), design.seeds(rows)
+
+
+@by_name
+@given(data=st.data())
+def test_any_rows_in_any_order_are_those_of_the_whole_design(
+    design: Any, data: st.DataObject
+) -> None:
+    weights, seeds = whole(design)
+    chosen = data.draw(
+        st.lists(st.integers(0, design.n_models - 1), min_size=1, max_size=8)
+    )
+    rows = torch.tensor(chosen)
+    assert torch.equal(design.weights(rows, N_TRAIN), weights[rows])
+    assert torch.equal(design.seeds(rows), seeds[rows])
+
+
+@by_name
+def test_a_design_is_a_design_of_its_stated_size(design: Any) -> None:
+    weights, seeds = whole(design)
+    assert isinstance(design, Design)
+    assert weights.shape == (24, N_TRAIN)
+    assert seeds.shape == (24,)
+    assert weights.min() >= 0
+
+
+def test_masks_do_not_depend_on_how_many_examples_are_asked_for() -> None:
+    rows = torch.arange(5)
+    law = Bernoulli(p=0.4, seed=1)
+    assert torch.equal(law.weights(rows, 40)[:, :7], law.weights(rows, 7))
+
+
+def test_every_subset_of_a_bernoulli_design_has_its_own_seed() -> None:
+    _, seeds = whole(Bernoulli(p=0.5, n_models=500, seed=0))
+    assert len(seeds.unique()) == 500
+
+
+def test_complementary_pairs_are_complements_with_one_seed() -> None:
+    weights, seeds = whole(ComplementaryPairs(n_pairs=200, seed=3))
+    assert torch.equal(weights[::2] + weights[1::2], torch.ones(200, N_TRAIN).double())
+    assert set(weights.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(seeds[::2], seeds[1::2])
+    assert len(seeds.unique()) == 200
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.8])
+def test_antithetic_subsets_have_the_stated_law_and_covariance(p: float) -> None:
+    # Each of the two checks raises a false alarm at 5 sigma: 6e-7.
+    rows, n_train = torch.arange(1000), 200
+    law = Bernoulli(p=p, seed=4)
+    first, second = law.weights(rows, n_train), law.antithetic_weights(rows, n_train)
+    n = first.numel()
+    covariance = max(0.0, 2 * p - 1) - p**2
+    both = covariance + p**2
+    assert abs(second.mean() - p) < 5 * math.sqrt(p * (1 - p) / n)
+    tolerance = 5 * math.sqrt(both * (1 - both) / n)
+    assert abs((first * second).mean() - both) <= tolerance
+    if p == 0.5:
+        assert torch.equal(second, 1 - first)
+
+
+def test_coordinate_pairs_move_one_weight_up_and_down() -> None:
+    design = CoordinatePairs(
+        level=0.5, step=0.25, coordinates=(2, 0), n_seeds=2, seed=9
+    )
+    one_seed = [
+        [0.5, 0.5, 0.75],
+        [0.5, 0.5, 0.25],
+        [0.75, 0.5, 0.5],
+        [0.25, 0.5, 0.5],
+    ]
+    rows = torch.arange(8)
+    assert design.n_models == 8
+    assert design.weights(rows, 3).tolist() == one_seed + one_seed
+    first, second = model_seeds(9, torch.arange(2)).tolist()
+    assert design.seeds(rows).tolist() == [first] * 4 + [second] * 4
+
+
+def test_leave_one_out_trains_on_all_and_then_on_all_but_one() -> None:
+    design = LeaveOneOut(coordinates=(2, 0), n_seeds=2, seed=9)
+    one_seed = [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]
+    rows = torch.arange(6)
+    assert design.n_models == 6
+    assert design.weights(rows, 3).tolist() == one_seed + one_seed
+    first, second = model_seeds(9, torch.arange(2)).tolist()
+    assert design.seeds(rows).tolist() == [first] * 3 + [second] * 3
+
+
+def test_subset_pairs_move_one_weight_around_a_node_of_a_random_subset() -> None:
+    coordinates, step, n_units = (3, 1, 5), 0.125, 4
+    design = SubsetPairs(
+        p=0.5, step=step, coordinates=coordinates, n_units=n_units, seed=2
+    )
+    weights, seeds = whole(design)
+    # Rows come as (unit, subset or its opposite, coordinate, side).
+    table = weights.unflatten(0, (n_units, 2, 3, 2))
+    nodes = 0.5 + math.sqrt(1 / 12) * torch.tensor([[-1.0], [1.0]]).double()
+    moves = nodes + torch.tensor([step, -step])
+    for place, coordinate in enumerate(coordinates):
+        others = [i for i in range(N_TRAIN) if i != coordinate]
+        moved = table[:, :, place]
+        torch.testing.assert_close(
+            moved[..., coordinate], moves.expand(n_units, 2, 2), rtol=0, atol=1e-15
+        )
+        rest = moved[..., others]
+        assert set(rest.unique().tolist()) == {0.0, 1.0}
+        assert torch.equal(rest[:, :, 0], rest[:, :, 1])  # both sides, one subset
+        assert torch.equal(rest[:, 0], 1 - rest[:, 1])  # opposite at p = 1/2
+    pairs = seeds.unflatten(0, (-1, 2))
+    assert torch.equal(pairs[:, 0], pairs[:, 1])
+    assert len(pairs.unique()) == len(pairs)
+
+
+def test_subsets_of_subset_pairs_follow_the_stated_law() -> None:
+    # 5 sigma; the two opposite subsets of a unit are negatively correlated, so the
+    # variance of independent draws is an upper bound: false alarm below 6e-7.
+    design = SubsetPairs(p=0.3, step=0.1, coordinates=(0,), n_units=2000, seed=0)
+    weights, _ = whole(design)
+    others = weights[::2, 1:]
+    assert abs(others.mean() - 0.3) < 5 * math.sqrt(0.3 * 0.7 / others.numel())
+
+
+def test_random_coordinates_are_sorted_distinct_and_nested() -> None:
+    few = random_coordinates(30, 7, seed=1)
+    many = random_coordinates(30, 20, seed=1)
+    assert len(set(few)) == 7
+    assert list(few) == sorted(few)
+    assert set(few) < set(many) < set(range(30))
+    assert random_coordinates(30, 30, seed=1) == tuple(range(30))
+    assert few != random_coordinates(30, 7, seed=2)
+
+
+some = {"coordinates": (0,)}
+BAD_INPUTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (Bernoulli, {"p": 0.0}, r"p must lie in \(0, 1\), got 0"),
+    (Bernoulli, {"p": 1.0}, r"p must lie in \(0, 1\), got 1"),
+    (Bernoulli, {"p": math.nan}, r"p must lie in \(0, 1\), got nan"),
+    (Bernoulli, {"p": 0.5, "n_models": 0}, "n_models must be at least 1, got 0"),
+    (ComplementaryPairs, {"n_pairs": 0}, "n_pairs must be at least 1, got 0"),
+    (ComplementaryPairs, {"seed": -1}, "seed must lie in"),
+    (
+        CoordinatePairs,
+        {"level": 0.0, "step": 0.1, **some},
+        "level must be finite and > 0, got 0",
+    ),
+    (
+        CoordinatePairs,
+        {"level": 1.0, "step": math.inf, **some},
+        "step must be finite and > 0, got inf",
+    ),
+    (
+        CoordinatePairs,
+        {"level": 0.5, "step": 0.6, **some},
+        "step must not exceed level 0.5 .* got 0.6",
+    ),
+    (
+        CoordinatePairs,
+        {"level": 1.0, "step": 0.1, "coordinates": ()},
+        "number of coordinates must be at least 1, got 0",
+    ),
+    (
+        SubsetPairs,
+        {"p": 0.5, "step": 0.22, **some},
+        "step must not exceed 0.211 .* got 0.22",
+    ),
+    (
+        SubsetPairs,
+        {"p": 0.5, "step": 0.1, "n_units": 0, **some},
+        "n_units must be at least 1, got 0",
+    ),
+    (LeaveOneOut, {"n_seeds": 0, **some}, "n_seeds must be at least 1, got 0"),
+    (
+        random_coordinates,
+        {"n_train": 3, "n": 4, "seed": 0},
+        r"n must lie in \[1, 3\], got 4",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "arguments", "message"), BAD_INPUTS)
+def test_a_bad_argument_is_named(
+    make: Callable[..., Any], arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "message"),
+    [
+        ((0, 3), r"coordinates must lie in \[0, 3\), got 3"),
+        ((-1,), r"coordinates must lie in \[0, 3\), got -1"),
+        ((1, 1), "coordinates must be distinct"),
+    ],
+)
+def test_coordinates_must_be_distinct_examples(
+    coordinates: tuple[int, ...], message: str
+) -> None:
+    for design in (
+        CoordinatePairs(level=1.0, step=0.1, coordinates=coordinates),
+        SubsetPairs(p=0.5, step=0.1, coordinates=coordinates),
+        LeaveOneOut(coordinates=coordinates),
+    ):
+        with pytest.raises(ValueError, match=message):
+            design.weights(torch.arange(2), 3)

@@ -1,0 +1,109 @@
+"""`python -m validation` as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "validation", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def test_exact_claims_from_command_to_report(tmp_path: Path) -> None:
+    done = run("run", "small", "--scale", "C", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    latest = tmp_path / "runs" / "small" / "latest"
+    results = json.loads((latest / "results.json").read_text())
+    environment = json.loads((latest / "environment.json").read_text())
+    page = (latest / "report.html").read_text()
+    assert environment == results["environment"]
+    assert len(results["claims"]) == 11
+    for claim in results["claims"]:
+        assert claim["passed"] is True
+        assert claim["scale"] == "C"
+        assert claim["id"] in page
+        assert claim["id"] in done.stdout
+    assert str(latest.resolve().name) in done.stdout
+
+
+def test_same_seed_same_numbers(tmp_path: Path) -> None:
+    runs = []
+    for name in ("a", "b"):
+        chosen = ("--claims", "posted-identity,sample-mean", "--scale", "C")
+        run("run", "small", *chosen, "--out", name, cwd=tmp_path)
+        claims = json.loads((tmp_path / name / "results.json").read_text())["claims"]
+        runs.append([claim["statistics"] for claim in claims])
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", "medium"), "suite must be one of small"),
+        (("run", "small", "--claims", "bridge,nonsense"), "'nonsense'"),
+        (("run", "small", "--scale", "X"), "scale must be among C, V, M"),
+        (("run", "small", "--seed", "-1"), "seed must be >= 0"),
+        (("run", "small", "--seed", "x"), "not a valid integer"),
+        (("run", "small", "--out", "full"), "out must be a new or empty folder"),
+        (("run",), "SUITE"),
+        (("walk",), "walk"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
+
+
+def test_list_names_every_claim(tmp_path: Path) -> None:
+    done = run("list", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "posted-identity" in done.stdout
+    assert "refuted" in done.stdout
+
+
+def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
+    """The post taken at its word: the suite must say so with its status."""
+    code = (
+        "import sys; from dataclasses import replace\n"
+        "from validation import claims, __main__ as main\n"
+        "from dmtheory.console import run_command\n"
+        "module = claims.CLAIMS['sample-mean']\n"
+        "claims.CLAIMS['sample-mean'] = replace(module, judge=lambda e, x:\n"
+        "    [replace(p, expected='refuted') for p in module.judge(e, x)])\n"
+        "if __name__ == '__main__':\n"
+        "    sys.argv = 'v run small --claims sample-mean --out o'.split()\n"
+        "    run_command(main.cli, 'v')\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "supported, expected refuted" in done.stdout

@@ -1,0 +1,135 @@
+"""`python -m validation`: list the claims, run a suite."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from dmtheory.console import progress_bars, run_command
+from dmtheory.engines.local import process_pool
+from reports.build import build_report
+from validation.claims import CLAIMS
+from validation.laboratory import Laboratory
+from validation.problems import SMALL
+from validation.runner import point_latest, run_suite, write_run
+
+SUITES = {"small": SMALL}
+SCALES = ("C", "V", "M")
+PROCESSES = 2
+
+
+@click.group(no_args_is_help=True)
+def cli() -> None:
+    """Decide by experiment how datamodels, derivatives and influence relate."""
+
+
+@cli.command("list")
+def list_claims() -> None:
+    """List the claims with their expected verdicts."""
+    for claim in CLAIMS.values():
+        scales = "".join(dict.fromkeys(entry.scale for entry in claim.entries))
+        click.echo(f"{claim.id:22} {claim.expected:10} {scales:4} {claim.title}")
+
+
+@cli.command()
+@click.argument("suite")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--claims", help="Claim ids, separated by commas; all by default.")
+@click.option("--scale", help="Scales among C, V, M, separated by commas.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the run.")
+def run(
+    suite: str, out: Path | None, claims: str | None, scale: str | None, seed: int
+) -> int:
+    """Run SUITE and write results.json, environment.json and report.html.
+
+    The exit status is 1 when a verdict differs from the expected one.
+
+    Example: python -m validation run small --claims bridge,sample-mean
+    """
+    if suite not in SUITES:
+        raise click.UsageError(
+            f"suite must be one of {', '.join(SUITES)}; got {suite!r}"
+        )
+    if seed < 0:
+        raise click.UsageError(f"seed must be >= 0, got {seed}")
+    chosen = _choose(claims, tuple(CLAIMS), "claims")
+    scales = _choose(scale, SCALES, "scale")
+    folder = out or Path("runs") / suite / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise click.UsageError(f"out must be a new or empty folder, got {folder}")
+    torch.set_num_threads(1)
+    command = f"python -m validation run {suite} --seed {seed}"
+    command += f" --claims {claims}" if claims else ""
+    command += f" --scale {scale}" if scale else ""
+    with progress_bars() as progress, process_pool(PROCESSES) as engine:
+        laboratory = Laboratory(
+            SUITES[suite], seed=seed, engine=engine, progress=progress
+        )
+        result = run_suite(
+            laboratory,
+            suite=suite,
+            claims=chosen,
+            scales=scales,
+            engine=engine,
+            command=command,
+            progress=progress,
+        )
+    write_run(result, folder)
+    page = build_report(folder)
+    if out is None:
+        point_latest(folder)
+    return _print_verdicts(result, page)
+
+
+def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:
+    if text is None:
+        return list(known)
+    wanted = [item.strip() for item in text.split(",") if item.strip()]
+    unknown = [item for item in wanted if item not in known]
+    if unknown or not wanted:
+        got = repr(unknown[0]) if unknown else "none"
+        raise click.UsageError(f"{name} must be among {', '.join(known)}; got {got}")
+    return wanted
+
+
+def _print_verdicts(result: dict[str, Any], page: Path) -> int:
+    table = Table("claim", "at", "problem", "verdict", "expected", "headline number")
+    for claim in result["claims"]:
+        part = claim["parts"][0]
+        number = f"{part['value']:.4g}"
+        if part["low"] != part["high"]:
+            number += f" [{part['low']:.4g}, {part['high']:.4g}]"
+        style = None if claim["passed"] else "bold red"
+        table.add_row(
+            claim["id"],
+            claim["scale"],
+            claim["problem"],
+            claim["verdict"] + ("" if claim["passed"] else " (!)"),
+            claim["expected"],
+            number,
+            style=style,
+        )
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    failed = [claim for claim in result["claims"] if not claim["passed"]]
+    for claim in failed:
+        console.print(
+            f"{claim['id']} ({claim['scale']}, {claim['problem']}): {claim['reason']}"
+        )
+    total = len(result["claims"])
+    console.print(
+        f"{total - len(failed)} of {total} as expected; "
+        f"{result['models_trained']} models in {result['seconds']:.0f} s",
+        highlight=False,
+    )
+    click.echo(f"report: {page}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_command(cli, "python -m validation")
