@@ -111,10 +111,12 @@ def uniforms(
 
 
 def model_seeds(
-    seed: int, models: Int64[Tensor, " models"]
+    seed: int,
+    models: Int64[Tensor, " models"],
+    purpose: Purpose = Purpose.MODEL_SEED,
 ) -> Int64[Tensor, " models"]:
     """Return a seed in [0, 2^63) for each model of an experiment."""
-    words = random_words(seed, Purpose.MODEL_SEED, models, torch.arange(2))
+    words = random_words(seed, purpose, models, torch.arange(2))
     return ((words[:, 0] & 0x7FFFFFFF) << 32) | words[:, 1]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from jaxtyping import Float, Int64
@@ -59,6 +59,7 @@ class SGD:
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must be >= 0, got {self.weight_decay}")
 
+    @cache  # noqa: B019 -- a frozen description, a few of which exist
     def batches(self, n_train: int) -> list[Tensor]:
         """Return the examples of every step of the run, in order."""
         ids = torch.arange(n_train)
@@ -112,7 +113,7 @@ class Network:
     data: Dataset
     training: SGD = field(default_factory=SGD)
     normalisation: Normalisation = "sum"
-    chunk: int = 128
+    chunk: int = 256
 
     def __post_init__(self) -> None:
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
@@ -157,12 +158,21 @@ class Network:
             target_labels=self.data.target_labels,
         )
 
-    def initial(self, seed: int) -> Float[Tensor, " params"]:
-        """Return the flat initialisation of one model, by the module's own rule."""
+    def initial(
+        self, seeds: Int64[Tensor, " models"]
+    ) -> Float[Tensor, "models params"]:
+        """Return each model's initialisation, by the module's own rule.
+
+        The global generator is seeded for each model and restored afterwards.
+        """
+        draws = model_seeds(0, seeds, Purpose.INITIALISATION).tolist()
+        rows = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(model_seeds(seed, torch.tensor([0]))[0]))
-            parameters = self.make_module().parameters()
-            return torch.cat([p.detach().flatten() for p in parameters])
+            for draw in draws:
+                torch.manual_seed(draw)
+                parameters = self.make_module().parameters()
+                rows.append(torch.cat([p.detach().flatten() for p in parameters]))
+        return torch.stack(rows)
 
     def fit(
         self,
@@ -234,7 +244,7 @@ class Network:
         }
 
     def _train(self, weights: Tensor, seeds: Tensor, batches: list[Tensor]) -> Tensor:
-        params = self._unflatten(torch.stack([self.initial(s) for s in seeds.tolist()]))
+        params = self._unflatten(self.initial(seeds))
         names, values = list(params), [p.contiguous() for p in params.values()]
         velocity = [torch.zeros_like(v) for v in values]
         n_train = self.description.n_train

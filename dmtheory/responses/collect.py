@@ -48,7 +48,7 @@ def collect(
     design: Design,
     *,
     engine: Engine | None = None,
-    block: int = 128,
+    block: int = 256,
     progress: Progress | None = None,
 ) -> Responses:
     """Train a model on each row of the design and return its outputs.
