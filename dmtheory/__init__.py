@@ -22,7 +22,8 @@ from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
-from dmtheory.responses.collect import Responses, collect
+from dmtheory.responses.collect import collect
+from dmtheory.responses.responses import Responses
 
 __version__ = "0.1.0"
 

@@ -22,10 +22,12 @@ class Point:
             S ~ Bernoulli(level); "average" is a derivative averaged over
             S ~ Bernoulli(level) and over the example's own weight from 0 to 1.
         level: The common weight c, or the inclusion probability p.
+        law: The subset law; independent inclusion by default.
     """
 
     kind: str
     level: float
+    law: str = "Bernoulli"
 
     def __post_init__(self) -> None:
         check_choice(self.kind, POINT_KINDS, "kind")
@@ -36,7 +38,7 @@ class Point:
     def __str__(self) -> str:
         if self.kind == "weights":
             return "w = 1" if self.level == 1 else f"w = {self.level:g}·1"
-        law = f"S ~ Bernoulli({self.level:g})"
+        law = f"S ~ {self.law}({self.level:g})"
         if self.kind == "subsets":
             return law
         return f"averaged over {law} and the example's own weight"

@@ -1,9 +1,10 @@
 """Small made-up data; every truth is computed by the tests, never here."""
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import jaxtyping
 import torch
 from torch import Tensor
 
@@ -99,14 +100,11 @@ def an_attribution(
     )
 
 
-def unchecked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function or class as users call it: without a runtime type checker."""
-    if not isinstance(function, type):
-        return inspect.unwrap(function)
-
-    def make(**fields: Any) -> Any:
-        made = object.__new__(function)
-        inspect.unwrap(function.__init__)(made, **fields)
-        return made
-
-    return make
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Call the library as its users do: without a runtime type checker."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)

@@ -167,8 +167,8 @@ def test_parts_of_another_shape_are_refused(
         "target_labels": ("x", "y"),
         "n_train": 4,
     }
-    with pytest.raises(ValueError, match=message):
-        unchecked(Attribution)(**{**whole, **change})
+    with unchecked(), pytest.raises(ValueError, match=message):
+        Attribution(**{**whole, **change})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -9,13 +9,15 @@ from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
-from dmtheory.designs.bernoulli import Bernoulli, ComplementaryPairs
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.perturbations import random_coordinates
-from dmtheory.engines.local import Engine
+from dmtheory.engines.base import Engine
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import Curvature, ExactHessian
 from dmtheory.problems.base import Problem
-from dmtheory.responses.collect import Responses, collect
+from dmtheory.responses.collect import collect
+from dmtheory.responses.responses import Responses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

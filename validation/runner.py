@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dmtheory.engines.local import Engine
+from dmtheory.engines.base import Engine, run_all
 from dmtheory.identity import digest
 from validation.cases import CASES, case
 from validation.claim import Claim, Entry, Evidence
@@ -65,8 +65,11 @@ def run_suite(
         if entry.scale in scales
     ]
     measured = [_measure(laboratory, claim, entry) for claim, entry in chosen]
-    judged = engine.map(
-        judge_entry, measured, lambda n: progress("judging", n + 1, len(measured))
+    judged = run_all(
+        engine,
+        judge_entry,
+        measured,
+        lambda n: progress("judging", n, len(measured)),
     )
     names = list(dict.fromkeys(entry.problem for _, entry in chosen))
     return {

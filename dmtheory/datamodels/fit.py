@@ -1,22 +1,42 @@
 """From masks and outputs, or from responses, to a datamodel."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import as_matrix
 from dmtheory.datamodels.ols import OLS, LinearFit
-from dmtheory.designs.bernoulli import Bernoulli, ComplementaryPairs
+from dmtheory.designs import (
+    AntitheticPairs,
+    Bernoulli,
+    ComplementaryPairs,
+    DisjointBlocks,
+    Grouped,
+    Replicates,
+    SubsetDesign,
+)
 from dmtheory.estimand import Estimand, Point
 from dmtheory.identity import digest, numbered
-from dmtheory.responses.collect import Responses
+from dmtheory.responses.responses import Responses
+
+# How an estimand names the law of a design's rows; a row of a complementary pair is
+# a Bernoulli(1/2) subset.
+_LAWS = {"ComplementaryPairs": "Bernoulli", "FixedSize": "fixed size"}
 
 
 class DatamodelEstimator(Protocol):
     """A rule that regresses outputs on weights."""
 
-    def fit(self, weights: Tensor, outputs: Tensor) -> LinearFit:
+    def fit(
+        self,
+        weights: Tensor,
+        outputs: Tensor,
+        *,
+        null_directions: Tensor | None = None,
+    ) -> LinearFit:
         """Return coefficients with their sampling law."""
         ...
 
@@ -100,36 +120,89 @@ def fit_datamodel(
 
 
 def _fit_responses(responses: Responses, estimator: DatamodelEstimator) -> Attribution:
-    design, problem = responses.design, responses.description
-    weights, outputs = responses.weights(), responses.outputs
-    if isinstance(design, Bernoulli):
-        kept = ~responses.diverged
-        fit = estimator.fit(weights[kept], outputs[kept])
-    elif isinstance(design, ComplementaryPairs):
-        # A pair with one diverged model says nothing.
-        kept = ~responses.diverged.reshape(-1, 2).any(1).repeat_interleave(2)
-        fit = estimator.fit_pairs(weights[kept], outputs[kept])
-    else:
+    problem, regression = responses.description, _regression(responses)
+    design = regression.design
+    if isinstance(design, ComplementaryPairs):
+        fit = estimator.fit_pairs(regression.weights, regression.outputs)
+    elif isinstance(design, AntitheticPairs | DisjointBlocks):
         raise TypeError(
-            "responses must come from a design of random subsets for a datamodel, got "
-            f"{type(design).__name__}"
+            f"responses must come from independent rows or complementary pairs for "
+            f"{type(estimator).__name__}, got {type(design).__name__}: its rows depend "
+            "on one another"
+        )
+    else:
+        null = design.null_directions(len(regression.labels))
+        fit = estimator.fit(
+            regression.weights,
+            regression.outputs,
+            null_directions=null if len(null) else None,
         )
     return _attribution(
         fit,
         Estimand(
             quantity="datamodel",
-            point=Point("subsets", design.p),
+            point=Point(
+                "subsets",
+                design.inclusion(len(regression.labels)),
+                _LAWS.get(type(design).__name__, type(design).__name__),
+            ),
             output=problem.output,
             normalisation=problem.normalisation,
             step_policy=problem.step_policy,
             problem=problem.digest,
+            seeds_per_weight=regression.seeds_per_weight,
         ),
-        train_labels=problem.train_labels,
+        train_labels=regression.labels,
         target_labels=problem.target_labels,
         n_models=responses.n_models,
         seeds=frozenset({design.seed}),
-        method=f"{type(estimator).__name__} on {int(kept.sum())} models "
-        f"({type(design).__name__})",
+        method=f"{type(estimator).__name__} on {type(design).__name__}, "
+        f"{responses.n_models} models, {int(responses.diverged.sum())} diverged",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Regression:
+    """What is regressed on what: one row a distinct weight vector of the players."""
+
+    weights: Tensor
+    outputs: Tensor
+    labels: tuple[str, ...]
+    design: SubsetDesign
+    seeds_per_weight: int
+
+
+def _regression(responses: Responses) -> _Regression:
+    """Average replicates, take groups as players, leave diverged models out."""
+    design, outputs = responses.design, responses.outputs
+    if not isinstance(design, SubsetDesign):
+        raise TypeError(
+            "responses must come from a design of random subsets for a datamodel, got "
+            f"{type(design).__name__}"
+        )
+    kept, labels, replicates = (
+        ~responses.diverged,
+        responses.description.train_labels,
+        1,
+    )
+    while isinstance(design, Replicates | Grouped):
+        if isinstance(design, Replicates):
+            # A weight vector counts when all its replicates do.
+            outputs = outputs.unflatten(0, (-1, design.n_replicates)).mean(1)
+            kept = kept.unflatten(0, (-1, design.n_replicates)).all(1)
+            replicates *= design.n_replicates
+        else:
+            labels = design.group_labels
+        design = design.design
+    if isinstance(design, ComplementaryPairs):
+        kept = kept.unflatten(0, (-1, 2)).all(1).repeat_interleave(2)
+    weights = design.weights(torch.arange(len(outputs)), len(labels))
+    return _Regression(
+        weights=weights[kept],
+        outputs=outputs[kept],
+        labels=labels,
+        design=design,
+        seeds_per_weight=replicates,
     )
 
 

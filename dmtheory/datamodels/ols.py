@@ -44,8 +44,16 @@ class OLS:
         self,
         weights: Float[Tensor, "models train"],
         outputs: Float[Tensor, "models targets"],
+        *,
+        null_directions: Float[Tensor, "directions train"] | None = None,
     ) -> LinearFit:
         """Regress outputs on weights.
+
+        Args:
+            weights: One weight vector a model.
+            outputs: Outputs of the models.
+            null_directions: Orthonormal directions in which the design never varies;
+                the solution has minimum norm, so none of it lies along them.
 
         Returns:
             Coefficients with their sampling law.
@@ -55,11 +63,13 @@ class OLS:
                 constant or depends linearly on the others.
         """
         n_models, n_train = weights.shape
-        freedom = n_models - n_train - 1
-        _check_freedom(freedom, n_models, n_train + 2, "models")
+        rank = n_train - (0 if null_directions is None else len(null_directions))
+        freedom = n_models - rank - 1
+        _check_freedom(freedom, n_models, rank + 2, "models")
         _check_varies(weights)
         means = weights.mean(0), outputs.mean(0)
-        return _solve(weights - means[0], outputs - means[1], means, freedom)
+        x, y = weights - means[0], outputs - means[1]
+        return _solve(x, y, means, freedom, null_directions)
 
     def fit_pairs(
         self,
@@ -87,22 +97,39 @@ class OLS:
 
 
 def _solve(
-    x: Tensor, y: Tensor, means: tuple[Tensor, Tensor], freedom: int
+    x: Tensor,
+    y: Tensor,
+    means: tuple[Tensor, Tensor],
+    freedom: int,
+    null: Tensor | None = None,
 ) -> LinearFit:
-    """Solve the normal equations of y on x, both without a constant."""
-    factor, failed = torch.linalg.cholesky_ex(x.T @ x)
+    """Solve the normal equations of y on x, both without a constant.
+
+    x'y has no part along null directions, so curvature may be added there: it makes
+    the matrix regular and leaves the minimum-norm solution as it is.
+
+    Returns:
+        Coefficients with their sampling law.
+
+    Raises:
+        ValueError: If columns of x depend linearly beyond the null directions.
+    """
+    gram = x.T @ x
+    spare = torch.zeros_like(gram) if null is None else null.T @ null
+    scale = gram.diagonal().mean()
+    factor, failed = torch.linalg.cholesky_ex(gram + scale * spare)
     # A duplicated column leaves a pivot at rounding level, or a failure.
-    pivots = factor.diagonal().square() / x.square().sum(0)
+    pivots = factor.diagonal().square() / gram.diagonal()
     if failed or bool(pivots.min() < 1e-10):
         raise ValueError(
             "masks must have linearly independent columns, got a column that depends "
             "on others (duplicates, or rows of one fixed size): merge such examples "
-            "into one group"
+            "into one group, or state the design that fixes the size"
         )
     coefficients = torch.cholesky_solve(x.T @ y, factor)
     residuals = y - x @ coefficients
     variance = residuals.square().sum(0) / freedom
-    spread = torch.cholesky_inverse(factor).diagonal()
+    spread = (torch.cholesky_inverse(factor) - spare / scale).diagonal()
     return LinearFit(
         coefficients=coefficients,
         intercept=means[1] - means[0] @ coefficients,

@@ -44,8 +44,8 @@ class FiniteDifference:
                 seed=seed,
             )
         return CoordinatePairs(
-            level=at,
-            step=self.step,
+            at=at,
+            steps=(self.step,),
             coordinates=coordinates,
             n_seeds=self.n_seeds,
             seed=seed,

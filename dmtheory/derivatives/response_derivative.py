@@ -8,8 +8,8 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_positive
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.designs.perturbations import LeaveOneOut
-from dmtheory.engines.local import Engine
+from dmtheory.designs.leave_out import LeaveOneOut
+from dmtheory.engines.base import Engine
 from dmtheory.estimand import Estimand, Point
 from dmtheory.problems.base import Description, Problem
 from dmtheory.responses.collect import Progress, collect

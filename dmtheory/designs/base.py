@@ -28,3 +28,33 @@ class Design(Protocol):
     def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
         """Return the training seed of each row."""
         ...
+
+    def covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return the exact covariance of the weight vector of one row.
+
+        Over the randomness of a random design, and over rows drawn uniformly where a
+        design enumerates its weight vectors.
+        """
+        ...
+
+
+@runtime_checkable
+class SubsetDesign(Design, Protocol):
+    """A design of random subsets, from which a datamodel can be fitted."""
+
+    @property
+    def seed(self) -> int:
+        """The experiment's seed."""
+        ...
+
+    def inclusion(self, n_train: int) -> float:
+        """Return the probability p that an example is in a row's subset."""
+        ...
+
+    def null_directions(self, n_train: int) -> Float[Tensor, "directions train"]:
+        """Return an orthonormal basis of the directions in which masks never vary.
+
+        Coefficients along them are not identified; none under independent inclusion,
+        one for each total that the design holds fixed.
+        """
+        ...

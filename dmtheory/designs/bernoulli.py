@@ -41,7 +41,7 @@ class Bernoulli:
         """Return subsets of the same law, each the opposite of the row's own.
 
         [1 - u < p] where the row has [u < p]: the complement at p = 1/2, otherwise
-        with covariance max(0, 2p - 1) - p^2.
+        with covariance max(0, 2p - 1) - p^2 between the two, an example.
         """
         words = 2**32 - 1 - self._words(rows, n_train)
         return (words < self._threshold).double()
@@ -50,50 +50,21 @@ class Bernoulli:
         """Return a fresh training seed for each row."""
         return model_seeds(self.seed, rows)
 
+    def inclusion(self, n_train: int) -> float:
+        """Return p."""
+        return self.p
+
+    def covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return p(1-p) I."""
+        return self.p * (1 - self.p) * torch.eye(n_train, dtype=torch.float64)
+
+    def null_directions(self, n_train: int) -> Float[Tensor, "directions train"]:
+        """Return nothing: every direction varies."""
+        return torch.zeros(0, n_train, dtype=torch.float64)
+
     @property
     def _threshold(self) -> int:
         return round(self.p * 2**32)
 
     def _words(self, rows: Tensor, n_train: int) -> Tensor:
         return random_words(self.seed, Purpose.MASK, rows, torch.arange(n_train))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComplementaryPairs:
-    """Pairs of a uniformly random subset and its complement, sharing a seed; p = 1/2.
-
-    Rows 2k and 2k + 1 are pair k. Each pair has a fresh seed. In the difference of a
-    pair even-degree terms of F and the common part of the seed's effect cancel.
-
-    Attributes:
-        n_pairs: How many pairs.
-        seed: The experiment's seed.
-    """
-
-    n_pairs: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_at_least(self.n_pairs, 1, "n_pairs")
-        check_seed(self.seed)
-
-    @property
-    def p(self) -> float:
-        """Every example is in with probability 1/2."""
-        return 0.5
-
-    @property
-    def n_models(self) -> int:
-        """Two trainings a pair."""
-        return 2 * self.n_pairs
-
-    def weights(
-        self, rows: Int64[Tensor, " models"], n_train: int
-    ) -> Float[Tensor, "models train"]:
-        """Return the pair's subset in even rows and its complement in odd ones."""
-        masks = Bernoulli(p=0.5, seed=self.seed).weights(rows // 2, n_train)
-        return torch.where((rows % 2 == 0)[:, None], masks, 1 - masks)
-
-    def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
-        """Return the seed of each row's pair."""
-        return model_seeds(self.seed, rows // 2)

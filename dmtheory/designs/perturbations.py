@@ -1,4 +1,4 @@
-"""Small changes of one coordinate around a point, both sides sharing their seed."""
+"""Small changes around a point, both sides sharing their seed."""
 
 import math
 from dataclasses import dataclass
@@ -7,65 +7,181 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from dmtheory.checks import check_at_least, check_open_unit, check_positive
+from dmtheory.checks import (
+    check_at_least,
+    check_choice,
+    check_open_unit,
+    check_positive,
+)
 from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.designs.seeds import Purpose, check_seed, model_seeds, permutation
+from dmtheory.designs.seeds import (
+    Purpose,
+    check_seed,
+    model_seeds,
+    permutation,
+    random_words,
+)
 
+# Standard deviation of a standard normal cut off at +-4.
+_CUT_NORMAL_DEVIATION = 0.9994645018070796
 # Both nodes of the two-point Gauss-Legendre rule on [0, 1]; their weights are equal.
 _NODES = (0.5 - 0.5 / math.sqrt(3.0), 0.5 + 0.5 / math.sqrt(3.0))
 
 
+Point = float | tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatePairs:
-    """Central pairs w + h e_i, w - h e_i around w = level * 1.
+    """Central pairs w + h e_i, w - h e_i around a point, for one step h or a ladder.
 
-    Rows come in the order (seed, coordinate, side), so any prefix of whole seeds is
-    itself a design. Both sides of a pair, and all coordinates, share the seed.
+    Rows come in the order (seed, step, coordinate, side), so any prefix of whole seeds
+    is itself a design. Both sides of a pair, all coordinates and all steps share the
+    seed.
 
     Attributes:
-        level: The common weight of all examples.
-        step: Half the distance h between the two sides.
+        at: The common weight of all examples, or one weight an example.
+        steps: Half the distance h between the two sides, one a rung.
         coordinates: Which examples are perturbed.
         n_seeds: Training seeds.
         seed: The experiment's seed.
     """
 
-    level: float
-    step: float
+    at: Point
+    steps: tuple[float, ...]
     coordinates: tuple[int, ...]
     n_seeds: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self.level, "level")
-        check_positive(self.step, "step")
+        check_at_least(len(self.steps), 1, "number of steps")
+        for step in self.steps:
+            check_positive(step, "step")
         check_at_least(self.n_seeds, 1, "n_seeds")
         check_at_least(len(self.coordinates), 1, "number of coordinates")
         check_seed(self.seed)
-        if self.step > self.level:
-            raise ValueError(
-                f"step must not exceed level {self.level} (weights stay >= 0), got "
-                f"{self.step}"
-            )
+        if isinstance(self.at, float | int):
+            check_positive(self.at, "at")
+            _check_step(max(self.steps), float(self.at))
+        else:
+            check_coordinates(self.coordinates, len(self.at))
+            _check_step(max(self.steps), min(self.at[i] for i in self.coordinates))
 
     @property
     def n_models(self) -> int:
-        """Two trainings a coordinate and seed."""
-        return 2 * len(self.coordinates) * self.n_seeds
+        """Two trainings a coordinate, step and seed."""
+        return 2 * len(self.coordinates) * len(self.steps) * self.n_seeds
 
     def weights(
         self, rows: Int64[Tensor, " models"], n_train: int
     ) -> Float[Tensor, "models train"]:
-        """Return level * 1 with one coordinate moved up (even rows) or down."""
+        """Return the point with one coordinate moved up (even rows) or down."""
         check_coordinates(self.coordinates, n_train)
-        weights = torch.full((len(rows), n_train), self.level, dtype=torch.float64)
-        coordinate = torch.tensor(self.coordinates)[(rows // 2) % len(self.coordinates)]
-        weights[torch.arange(len(rows)), coordinate] += self.step * _side(rows)
+        weights = _point(self.at, n_train).repeat(len(rows), 1)
+        n = len(self.coordinates)
+        coordinate = torch.tensor(self.coordinates)[(rows // 2) % n]
+        steps = torch.tensor(self.steps, dtype=torch.float64)
+        step = steps[(rows // (2 * n)) % len(self.steps)]
+        weights[torch.arange(len(rows)), coordinate] += step * _side(rows)
         return weights
 
     def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
-        """Return the seed of each row, shared by all coordinates and both sides."""
-        return model_seeds(self.seed, rows // (2 * len(self.coordinates)))
+        """Return the seed of each row, shared by all but other seeds' rows."""
+        return model_seeds(
+            self.seed, rows // (2 * len(self.coordinates) * len(self.steps))
+        )
+
+    def covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return, on each coordinate, the mean of h^2 over how many there are."""
+        check_coordinates(self.coordinates, n_train)
+        square = sum(step**2 for step in self.steps) / len(self.steps)
+        diagonal = torch.zeros(n_train, dtype=torch.float64)
+        diagonal[list(self.coordinates)] = square / len(self.coordinates)
+        return torch.diag(diagonal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomDirections:
+    """Pairs w + h z, w - h z along random directions, all coordinates at once.
+
+    Rows 2k and 2k + 1 are pair k and share a fresh seed. Entries of z have mean 0 and
+    variance 1: "rademacher" is +-1, "gaussian" is standard normal cut off at |z| = 4
+    (weights stay >= 0 for h up to w/4), "sparse" is +-1/sqrt(density) with probability
+    `density` and else 0. Around w = 1/2 with h = 1/2 Rademacher directions are
+    complementary pairs.
+
+    Attributes:
+        at: The common weight of all examples, or one weight an example.
+        step: h.
+        law: "rademacher", "gaussian" or "sparse".
+        density: Share of non-zero entries of a sparse direction.
+        n_pairs: How many pairs.
+        seed: The experiment's seed.
+    """
+
+    at: Point
+    step: float
+    law: str = "rademacher"
+    density: float = 0.1
+    n_pairs: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self.step, "step")
+        check_choice(self.law, ("rademacher", "gaussian", "sparse"), "law")
+        if self.law == "sparse":
+            check_open_unit(self.density, "density")
+        check_at_least(self.n_pairs, 1, "n_pairs")
+        check_seed(self.seed)
+        least = self.at if isinstance(self.at, float | int) else min(self.at)
+        _check_step(self.step * self._largest, float(least))
+
+    @property
+    def _largest(self) -> float:
+        """The largest absolute entry of a direction."""
+        sizes = {"rademacher": 1.0, "gaussian": 4.0, "sparse": self.density**-0.5}
+        return sizes[self.law]
+
+    @property
+    def n_models(self) -> int:
+        """Two trainings a pair."""
+        return 2 * self.n_pairs
+
+    def directions(
+        self, pairs: Int64[Tensor, " pairs"], n_train: int
+    ) -> Float[Tensor, "pairs train"]:
+        """Return z of each pair."""
+        ids = torch.arange(n_train)
+        words = random_words(self.seed, Purpose.DIRECTION, pairs, ids)
+        sign = 1.0 - 2.0 * (words & 1)
+        if self.law == "rademacher":
+            return sign
+        if self.law == "sparse":
+            kept = (words >> 1) < round(self.density * 2**31)
+            return sign * kept * self.density**-0.5
+        # The quantile function of the normal law cut off at +-4, unit variance.
+        low, high = torch.special.ndtr(torch.tensor([-4.0, 4.0], dtype=torch.float64))
+        shares = low + (high - low) * (words.double() + 0.5) / 2**32
+        return torch.special.ndtri(shares) / _CUT_NORMAL_DEVIATION
+
+    def weights(
+        self, rows: Int64[Tensor, " models"], n_train: int
+    ) -> Float[Tensor, "models train"]:
+        """Return w + h z in even rows and w - h z in odd ones."""
+        move = self.step * self.directions(rows // 2, n_train)
+        return _point(self.at, n_train) + move * _side(rows)[:, None]
+
+    def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
+        """Return the seed of each row's pair."""
+        return model_seeds(self.seed, rows // 2)
+
+    def covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return h^2 I, the covariance of one row."""
+        return self.step**2 * torch.eye(n_train, dtype=torch.float64)
+
+    def cross_covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return -h^2 I, the covariance of a row with the other of its pair."""
+        return -self.covariance(n_train)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,48 +250,22 @@ class SubsetPairs:
         """Return the seed of each row's subset, shared by both sides of its pair."""
         return model_seeds(self.seed, rows // 2)
 
+    def covariance(self, n_train: int) -> Float[Tensor, "train train"]:
+        """Return the covariance of a row drawn uniformly.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveOneOut:
-    """All examples, then all but one, for each coordinate; sharing the seed.
-
-    Rows come in the order (seed, [full, without coordinate 1, ...]).
-
-    Attributes:
-        coordinates: Which examples are left out.
-        n_seeds: Training seeds.
-        seed: The experiment's seed.
-    """
-
-    coordinates: tuple[int, ...]
-    n_seeds: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_at_least(self.n_seeds, 1, "n_seeds")
-        check_at_least(len(self.coordinates), 1, "number of coordinates")
-        check_seed(self.seed)
-
-    @property
-    def n_models(self) -> int:
-        """One training a coordinate and seed, and one more a seed."""
-        return (len(self.coordinates) + 1) * self.n_seeds
-
-    def weights(
-        self, rows: Int64[Tensor, " models"], n_train: int
-    ) -> Float[Tensor, "models train"]:
-        """Return 1 in the first row of a seed, 1 - e_i in the others."""
+        The moved coordinate i (one of n, each with probability 1/n) is at its node
+        +- h, mean 1/2; every other example is Bernoulli(p).
+        """
         check_coordinates(self.coordinates, n_train)
-        weights = torch.ones(len(rows), n_train, dtype=torch.float64)
-        place = rows % (len(self.coordinates) + 1)
-        left_out = place > 0
-        coordinate = torch.tensor(self.coordinates)[place[left_out] - 1]
-        weights[left_out.nonzero().squeeze(1), coordinate] = 0.0
-        return weights
-
-    def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
-        """Return the seed of each row, shared by all coordinates."""
-        return model_seeds(self.seed, rows // (len(self.coordinates) + 1))
+        share = torch.zeros(n_train, dtype=torch.float64)
+        share[list(self.coordinates)] = 1.0 / len(self.coordinates)
+        # Given which coordinate moves, entries are independent; that one's mean is
+        # off by 1/2 - p.
+        shift = (0.5 - self.p) * share
+        nodes = sum((t - 0.5) ** 2 for t in _NODES) / 2 + self.step**2
+        within = (1 - share) * self.p * (1 - self.p) + share * nodes
+        between = torch.diag((0.5 - self.p) ** 2 * share) - shift[:, None] * shift
+        return torch.diag(within) + between
 
 
 def random_coordinates(n_train: int, n: int, *, seed: int) -> tuple[int, ...]:
@@ -205,3 +295,21 @@ def check_coordinates(coordinates: tuple[int, ...], n_train: int) -> None:
 def _side(rows: Int64[Tensor, " models"]) -> Float[Tensor, " models"]:
     """Return +1 for even rows and -1 for odd ones."""
     return 1.0 - 2.0 * (rows % 2)
+
+
+def _point(at: Point, n_train: int) -> Float[Tensor, "1 train"]:
+    if isinstance(at, float | int):
+        return torch.full((1, n_train), float(at), dtype=torch.float64)
+    if len(at) != n_train:
+        raise ValueError(
+            f"at must have one weight an example ({n_train}), got {len(at)}"
+        )
+    return torch.tensor(at, dtype=torch.float64)[None]
+
+
+def _check_step(step: float, least: float) -> None:
+    if step > least:
+        raise ValueError(
+            f"step must keep weights >= 0: the largest move is {step:g} where the "
+            f"weight is {least:g}"
+        )

@@ -37,6 +37,10 @@ class Purpose(IntEnum):
     BOOTSTRAP = 7
     SPLIT = 8
     DATA = 9
+    REPLICATE = 10
+    GROUP = 11
+    DIRECTION = 12
+    SHARE = 13
 
 
 def philox(

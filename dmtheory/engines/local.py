@@ -1,94 +1,132 @@
 """Run blocks of work on this machine: in this process, or in several."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from dmtheory.checks import check_at_least
 
-class Engine(Protocol):
-    """Something that runs a function over tasks and returns results in their order."""
+# A block whose worker dies this often is not tried again.
+MAX_ATTEMPTS = 3
 
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        tasks: list[Any],
-        done: Callable[[int], None],
-    ) -> list[Any]:
-        """Return function(task) for each task; call done(index) as each ends."""
-        ...
+
+class WorkerDied(RuntimeError):
+    """A worker process died on the same task every time it was tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serial:
     """Run one task after another in this process."""
 
-    def map(
+    def run(
         self,
         function: Callable[[Any], Any],
-        tasks: list[Any],
-        done: Callable[[int], None],
-    ) -> list[Any]:
-        """Return function(task) for each task; call done(index) as each ends."""
-        results = []
+        tasks: Iterable[Any],
+        on_result: Callable[[int, Any], None],
+    ) -> None:
+        """Call on_result(index, function(task)) for every task, in order."""
         for index, task in enumerate(tasks):
-            results.append(function(task))
-            done(index)
-        return results
+            on_result(index, function(task))
 
 
-@dataclass(frozen=True, slots=True)
 class Processes:
     """Run tasks in a pool of processes, each with one intra-op thread.
 
     Two intra-op threads are slower than one on the small operations of many small
-    models, so parallelism is over blocks of models.
-
-    Attributes:
-        pool: The pool, from `process_pool`.
+    models, so parallelism is over blocks of models. A pool whose worker was killed is
+    replaced and the tasks in flight are tried again.
     """
 
-    pool: ProcessPoolExecutor = field(repr=False)
+    def __init__(self, n_processes: int) -> None:
+        """Prepare a pool; processes start with the first task."""
+        check_at_least(n_processes, 1, "n_processes")
+        self._n_processes = n_processes
+        self._pool = self._start()
 
-    def map(
+    def run(
         self,
         function: Callable[[Any], Any],
-        tasks: list[Any],
-        done: Callable[[int], None],
-    ) -> list[Any]:
-        """Return function(task) for each task; call done(index) as each ends."""
-        futures = [self.pool.submit(function, task) for task in tasks]
+        tasks: Iterable[Any],
+        on_result: Callable[[int, Any], None],
+    ) -> None:
+        """Call on_result(index, function(task)) for every task, as each is ready.
+
+        Raises:
+            WorkerDied: If a task's worker died every time it was tried.
+        """
+        waiting = enumerate(tasks)
+        flying: dict[Future[Any], tuple[int, Any, int]] = {}
         try:
-            results = []
-            for index, future in enumerate(futures):
-                results.append(future.result())
-                done(index)
-            return results
+            while True:
+                # One task more than workers keeps all busy and the queue short.
+                while len(flying) <= self._n_processes:
+                    index, task = next(waiting, (-1, None))
+                    if index < 0:
+                        break
+                    flying[self._pool.submit(function, task)] = (index, task, 1)
+                if not flying:
+                    return
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        flying = self._try_again(function, flying)
+                        break
+                    index, _, _ = flying.pop(future)
+                    on_result(index, future.result())
         except BaseException:
-            for future in futures:
+            for future in flying:
                 future.cancel()
             raise
 
+    def close(self) -> None:
+        """End the processes; tasks that have not started are dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> ProcessPoolExecutor:
+        # Spawned, not forked: a fork of a process whose threads hold locks may hang.
+        return ProcessPoolExecutor(
+            max_workers=self._n_processes,
+            mp_context=get_context("spawn"),
+            initializer=_one_thread,
+        )
+
+    def _try_again(
+        self,
+        function: Callable[[Any], Any],
+        flying: dict[Future[Any], tuple[int, Any, int]],
+    ) -> dict[Future[Any], tuple[int, Any, int]]:
+        """Resubmit everything that was in flight; the dead worker may have had any."""
+        self._pool.shutdown(wait=False)
+        self._pool = self._start()
+        again: dict[Future[Any], tuple[int, Any, int]] = {}
+        for index, task, attempt in flying.values():
+            if attempt >= MAX_ATTEMPTS:
+                raise WorkerDied(
+                    f"a worker process died {attempt} times while task {index} was in "
+                    "flight: it may be out of memory; use smaller blocks or fewer "
+                    "processes"
+                )
+            again[self._pool.submit(function, task)] = (index, task, attempt + 1)
+        return again
+
 
 @contextmanager
-def process_pool(n: int) -> Iterator[Processes]:
-    """Open a pool of n processes; on leaving, running blocks end and no new one starts.
+def process_pool(n_processes: int) -> Iterator[Processes]:
+    """Open a pool of processes; on leaving, blocks in flight are waited for.
 
-    Processes are spawned, not forked: a fork of a process whose threads hold locks may
-    hang. A script that opens a pool needs the `if __name__ == "__main__":` guard.
+    A script that opens a pool needs the `if __name__ == "__main__":` guard, because
+    its processes import the script anew.
     """
-    with ProcessPoolExecutor(
-        max_workers=n, mp_context=get_context("spawn"), initializer=_one_thread
-    ) as pool:
-        try:
-            yield Processes(pool)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = Processes(n_processes)
+    try:
+        yield pool
+    finally:
+        pool.close()
 
 
 def _one_thread() -> None:

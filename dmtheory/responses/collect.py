@@ -1,89 +1,154 @@
 """Train a model on each row of a design and keep its outputs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
+from dmtheory.checks import check_at_least
 from dmtheory.designs.base import Design
-from dmtheory.engines.local import Engine, Serial
-from dmtheory.problems.base import Description, Problem
+from dmtheory.engines.base import Engine, run_all
+from dmtheory.engines.local import Serial
+from dmtheory.problems.base import Problem
+from dmtheory.responses.responses import Responses, responses_of
+from dmtheory.responses.run import run_config
+from dmtheory.responses.store import ResponseStore, open_store
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Responses:
-    """Outputs of trained models, with the design that says how each was trained.
-
-    Attributes:
-        outputs: f(Phi(seed_k; w_k)) of model k at each target.
-        design: Where weights and seeds of row k come from.
-        description: The problem.
-        diverged: Models whose outputs are not finite; fits leave them out.
-    """
-
-    outputs: Float[Tensor, "models targets"]
-    design: Design
-    description: Description
-    diverged: Bool[Tensor, " models"]
-
-    @property
-    def n_models(self) -> int:
-        """How many models were trained."""
-        return len(self.outputs)
-
-    def weights(self) -> Float[Tensor, "models train"]:
-        """Return the weight vectors, computed anew from the design."""
-        return self.design.weights(
-            torch.arange(self.n_models), self.description.n_train
-        )
 
 
 def collect(
     problem: Problem,
     design: Design,
     *,
+    store: Any = None,
     engine: Engine | None = None,
     block: int = 256,
+    dtype: str = "float64",
     progress: Progress | None = None,
 ) -> Responses:
     """Train a model on each row of the design and return its outputs.
 
-    The result depends on (problem, design) alone: not on the engine, and on the block
-    size only through the rounding of batched linear algebra.
+    The result depends on (problem, design, block) alone, not on the engine, the order
+    of blocks, or interruptions.
 
     Args:
         problem: The training map and its outputs.
         design: Weight vectors and seeds.
+        store: Where blocks are kept: a path, a URL or a zarr store; in memory if None.
         engine: Where blocks run; in this process by default.
-        block: Models a block, at least 1.
+        block: Models a block, at least 1; the unit of work and of storage.
+        dtype: Precision of stored outputs: float64, float32 or float16.
         progress: Called with the number of models that were just finished.
 
     Returns:
         Outputs of all rows, in order.
     """
+    check_at_least(block, 1, "block")
+    if store is not None:
+        filled = collect_into(
+            store,
+            problem,
+            design,
+            engine=engine,
+            block=block,
+            dtype=dtype,
+            progress=progress,
+        )
+        return responses_of(filled)
     rows = torch.arange(design.n_models).split(block)
 
-    def done(index: int) -> None:
+    def done(n_blocks: int) -> None:
         if progress is not None:
-            progress(len(rows[index]))
+            progress(len(rows[n_blocks - 1]))
 
-    blocks = (engine or Serial()).map(
-        partial(_train_block, problem, design), list(rows), done
-    )
-    outputs = torch.cat(blocks)
+    train = partial(train_block, problem, design)
+    outputs = torch.cat(run_all(engine or Serial(), train, rows, done))
     return Responses(
         outputs=outputs,
         design=design,
         description=problem.description,
-        diverged=~torch.isfinite(outputs).all(1),
+        diverged=_diverged(outputs),
     )
 
 
-def _train_block(problem: Problem, design: Design, rows: Tensor) -> Tensor:
+def collect_into(
+    store: Any,
+    problem: Problem,
+    design: Design,
+    *,
+    engine: Engine | None = None,
+    block: int = 256,
+    dtype: str = "float64",
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> ResponseStore:
+    """Train the models that a store lacks and write them to it, block by block.
+
+    Interrupt at any moment and call again: blocks that are there stay, damaged ones
+    are trained anew. Several collectors may share one store.
+
+    Args:
+        store: A path, a URL that zarr reaches, or a zarr store.
+        problem: The training map and its outputs.
+        design: Weight vectors and seeds; with more rows than before it extends the run.
+        engine: Where blocks run; in this process by default.
+        block: Models a block, at least 1.
+        dtype: Precision of stored outputs: float64, float32 or float16.
+        shard: (i, n) trains the blocks i, i + n, ... only, for array jobs.
+        progress: Called with the number of models that were just found or finished.
+
+    Returns:
+        The open store.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    index, n_shards = shard
+    if n_shards < 1 or not 0 <= index < n_shards:
+        raise ValueError(f"shard must be i/n with 0 <= i < n, got {index}/{n_shards}")
+    config = run_config(problem.description, design, block=block, dtype=dtype)
+    opened = open_store(store, config, design.n_models)
+    mine = [b for b in range(opened.n_blocks) if b % n_shards == index]
+    missing = [b for b in mine if not opened.is_done(b)]
+    report = progress or (lambda _: None)
+    report(sum(len(opened.rows(b)) for b in set(mine) - set(missing)))
+    taken: list[int] = []
+
+    def keep(task: int, outputs: Tensor) -> None:
+        content = opened.cast(outputs.numpy(), _diverged(outputs).numpy())
+        opened.write(taken[task], content)
+        report(len(outputs))
+
+    train = partial(train_block, problem, design)
+    (engine or Serial()).run(train, _to_train(opened, missing, taken), keep)
+    return opened
+
+
+def train_block(problem: Problem, design: Design, rows: Tensor) -> Tensor:
+    """Return the outputs of some rows of a design."""
     weights = design.weights(rows, problem.description.n_train)
     return problem.respond(weights, design.seeds(rows))
+
+
+def _to_train(
+    store: ResponseStore, missing: list[int], taken: list[int]
+) -> Iterator[Tensor]:
+    """Yield the rows of blocks that are still missing when their turn comes.
+
+    Another collector may have written a block by then. Each process starts at a place
+    of its own, so that collectors meet late.
+    """
+    damaged = {block for block in missing if store.is_marked(block)}
+    start = os.getpid() % max(1, len(missing))
+    for block in missing[start:] + missing[:start]:
+        if block in damaged or not store.is_marked(block):
+            taken.append(block)
+            yield torch.arange(store.rows(block).start, store.rows(block).stop)
+
+
+def _diverged(outputs: Tensor) -> Tensor:
+    return ~torch.isfinite(outputs).all(1)

@@ -123,7 +123,7 @@ def test_leave_one_out_trains_on_all_and_then_on_all_but_one() -> None:
 
 
 def test_subset_pairs_move_one_weight_around_a_node_of_a_random_subset() -> None:
-    coordinates, step, n_units = (3, 1, 5), 0.125, 4
+    coordinates, step, n_units = (3, 1, 5), 0.1, 4
     design = SubsetPairs(
         p=0.5, step=step, coordinates=coordinates, n_units=n_units, seed=2
     )

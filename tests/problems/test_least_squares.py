@@ -134,7 +134,6 @@ def test_a_negative_ridge_is_refused(ridge: float) -> None:
     ],
 )
 def test_weights_that_are_no_weights_are_refused(weights: Tensor, message: str) -> None:
-    fit = unchecked(LeastSquares.fit)
-    with pytest.raises((ValueError, TypeError)) as refused:
-        fit(LeastSquares(data=DATA), weights.double(), no_seeds(len(weights)))
-    refused.match(message)
+    problem = LeastSquares(data=DATA)
+    with unchecked(), pytest.raises(ValueError, match=message):
+        problem.respond(weights.double(), no_seeds(len(weights)))

@@ -149,7 +149,7 @@ def test_the_sample_mean_is_the_weighted_mean_and_scale_free(
     ]
     found = problem.respond(factor * weights, no_seeds(4)).flatten()
     kept = weights.sum(1) > 0
-    close(found[kept], torch.tensor(expected).double(), 1e-12)
+    close(found[kept], torch.tensor(expected, dtype=torch.float64), 1e-12)
 
 
 def test_the_sample_mean_of_nothing_is_the_grand_mean() -> None:

@@ -1,0 +1,109 @@
+"""Outputs of trained models, with the design that says how each was trained."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from dmtheory.designs.base import Design
+from dmtheory.designs.describe import design_from_json, resized
+from dmtheory.problems.base import Description
+from dmtheory.responses.run import described
+
+if TYPE_CHECKING:
+    import xarray
+
+    from dmtheory.responses.store import ResponseStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Responses:
+    """Outputs of trained models, with the design that says how each was trained.
+
+    Attributes:
+        outputs: f(Phi(seed_k; w_k)) of model k at each target.
+        design: Where weights and seeds of row k come from.
+        description: The problem.
+        diverged: Models whose outputs are not finite; fits leave them out.
+    """
+
+    outputs: Float[Tensor, "models targets"]
+    design: Design
+    description: Description
+    diverged: Bool[Tensor, " models"]
+
+    @property
+    def n_models(self) -> int:
+        """How many models were trained."""
+        return len(self.outputs)
+
+    def weights(self) -> Float[Tensor, "models train"]:
+        """Return the weight vectors, computed anew from the design."""
+        return self.design.weights(
+            torch.arange(self.n_models), self.description.n_train
+        )
+
+
+def load_responses(location: Any) -> Responses:
+    """Read all responses of a finished run.
+
+    Args:
+        location: A path, a URL or a zarr store.
+
+    Returns:
+        The responses, in float64.
+
+    Raises:
+        StoreError: If the store is missing or damaged, or blocks are not yet written.
+    """
+    from dmtheory.responses.store import read_store
+
+    return responses_of(read_store(location))
+
+
+def responses_of(store: "ResponseStore") -> Responses:
+    """Return all responses of an open store, every block checked against its mark."""
+    from dmtheory.responses.store import DIVERGED
+
+    blocks = [store.read(block) for block in range(store.n_blocks)]
+    outputs = np.concatenate([block.outputs for block in blocks]).astype(np.float64)
+    status = np.concatenate([block.status for block in blocks])
+    return Responses(
+        outputs=torch.from_numpy(outputs),
+        design=design_of(store),
+        description=described(dict(store.config)),
+        diverged=torch.from_numpy(status == DIVERGED),
+    )
+
+
+def design_of(store: "ResponseStore") -> Design:
+    """Return the design of a store's run, with as many rows as it was asked for."""
+    return resized(design_from_json(store.config["design"]), store.n_models)
+
+
+def open_dataset(location: Any) -> "xarray.Dataset":
+    """Open a store as a labelled dataset, without reading outputs.
+
+    Args:
+        location: A path, a URL or a zarr store.
+
+    Returns:
+        `outputs` [models, targets] and `status` [models], with target labels and each
+        model's training seed as coordinates.
+    """
+    import xarray
+
+    from dmtheory.responses.store import read_store
+
+    store = read_store(location)
+    dataset = xarray.open_zarr(
+        store.group.store, chunks=None, consolidated=False, zarr_format=3
+    )
+    seeds = design_of(store).seeds(torch.arange(store.n_models))
+    return dataset.drop_vars("marks").assign_coords(
+        targets=list(store.config["target_labels"]),
+        seed=("models", seeds.numpy()),
+    )
