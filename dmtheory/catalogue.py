@@ -1,11 +1,16 @@
-"""Ready problems on real data, by name."""
+"""Problems by name: ready ones on real data, and one's own."""
 
+import sys
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from dmtheory.checks import check_choice
 from dmtheory.data.digits import digits
 from dmtheory.data.tables import breast_cancer, diabetes
-from dmtheory.problems.base import DifferentiableProblem, Normalisation
+from dmtheory.problems.base import DifferentiableProblem, Normalisation, Problem
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
 from dmtheory.problems.network import MLP, SGD, Network
@@ -40,9 +45,49 @@ PROBLEMS: dict[str, Callable[[Normalisation], DifferentiableProblem]] = {
 }
 
 
-def ready_problem(
-    name: str, normalisation: Normalisation = "sum"
-) -> DifferentiableProblem:
-    """Return a ready problem by name."""
-    check_choice(name, tuple(PROBLEMS), "problem")
-    return PROBLEMS[name](normalisation)
+def ready_problem(name: str, normalisation: Normalisation = "sum") -> Problem:
+    """Return a ready problem by name, or one's own as FILE.py:NAME or MODULE:NAME.
+
+    Args:
+        name: A name of `PROBLEMS`, or where to find a problem (or a function without
+            arguments that returns one).
+        normalisation: "sum" or "count", of a ready problem; one's own has its own.
+
+    Returns:
+        The problem.
+
+    Raises:
+        ValueError: If there is no such problem.
+    """
+    if ":" not in name:
+        check_choice(name, tuple(PROBLEMS), "problem")
+        return PROBLEMS[name](normalisation)
+    place, _, attribute = name.rpartition(":")
+    try:
+        found: Any = getattr(_module(place), attribute)
+    except (ImportError, OSError, AttributeError) as error:
+        raise ValueError(
+            f"problem must be FILE.py:NAME or MODULE:NAME: {error}"
+        ) from None
+    if not isinstance(found, Problem) and callable(found):
+        found = found()
+    if not isinstance(found, Problem):
+        raise ValueError(
+            f"problem {name} must have `description` and `respond`, got "
+            f"{type(found).__name__}"
+        )
+    return found
+
+
+def _module(place: str) -> ModuleType:
+    """Import a module by name, or from a file so that other processes can too."""
+    path = Path(place)
+    if path.suffix != ".py":
+        return import_module(place)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {place}")
+    # Worker processes import by name, so the file's folder has to be on their path.
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return import_module(path.stem)

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dmtheory.responses.store import StoreError
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -38,9 +40,11 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except click.ClickException as error:
         _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing was written", err=True)
+        click.echo(
+            "interrupted; what was finished is kept, nothing is half-written", err=True
+        )
         sys.exit(INTERRUPTED)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, StoreError, ImportError) as error:
         _fail(str(error))
     sys.exit(status if isinstance(status, int) else 0)
 

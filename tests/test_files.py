@@ -27,7 +27,7 @@ def estimate() -> Attribution:
         intercept=normal(2, seed=1),
         n_models=10,
         method="by hand",
-        train_labels=tuple("aβ'\""),
+        train_labels=tuple("aβ?!"),
     )
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_attribution_is_refused(tmp_path: Path) -> None:
     save_attribution(estimate(), path)
     for damaged in (path.read_bytes()[:200], b"", b"not a file of arrays"):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="scores.npz"):
+        with pytest.raises(ValueError, match=r"scores\.npz"):
             load_attribution(path)
     np.savez(path, scores=np.ones((2, 2)))
     with pytest.raises(ValueError, match="must be an attribution file of dmtheory"):

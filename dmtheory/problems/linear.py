@@ -48,7 +48,7 @@ class LeastSquares:
     def description(self) -> Description:
         """What identifies the problem and labels its axes."""
         return Description(
-            name=f"{self.data.name}-least-squares",
+            name=f"{self.data.name}-{'ridge' if self.ridge > 0 else 'least-squares'}",
             digest=digest(
                 "least squares", self.data.digest, self.ridge, self.normalisation
             ),

@@ -86,7 +86,7 @@ def test_a_split_is_a_partition() -> None:
 
 @pytest.mark.parametrize(("n_train", "n_targets"), [(0, 5), (5, 0), (6, 4)])
 def test_a_split_with_an_empty_part_is_refused(n_train: int, n_targets: int) -> None:
-    with pytest.raises(ValueError, match="below the 10 rows .* each at least 1, got"):
+    with pytest.raises(ValueError, match=r"below the 10 rows .* each at least 1, got"):
         Split.random(10, n_train=n_train, n_targets=n_targets, seed=0)
 
 

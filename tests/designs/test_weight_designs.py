@@ -1,5 +1,6 @@
 """Designs: which weights and seeds each row has."""
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,23 +12,45 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dmtheory.designs import (
+    AntitheticPairs,
     Bernoulli,
     ComplementaryPairs,
     CoordinatePairs,
     Design,
+    DisjointBlocks,
+    FixedSize,
+    Grouped,
+    LeaveKOut,
     LeaveOneOut,
+    RandomDirections,
+    Replicates,
+    Stratified,
+    SubsetDesign,
     SubsetPairs,
+    class_groups,
     random_coordinates,
+    random_groups,
 )
+from dmtheory.designs.describe import design_from_json, design_to_json, resized
 from dmtheory.designs.seeds import model_seeds
 
 N_TRAIN = 6
 DESIGNS: list[Any] = [
     Bernoulli(p=0.3, n_models=24, seed=5),
     ComplementaryPairs(n_pairs=12, seed=5),
-    CoordinatePairs(level=0.5, step=0.1, coordinates=(4, 0, 2), n_seeds=4, seed=5),
+    AntitheticPairs(p=0.3, n_pairs=12, seed=5),
+    DisjointBlocks(parts=3, n_blocks=8, seed=5),
+    FixedSize(size=2, n_models=24, seed=5),
+    Stratified(strata=(0, 1, 0, 1, 0, 0), fraction=0.5, n_models=24, seed=5),
+    LeaveKOut(k=2, n_models=24, seed=5),
+    CoordinatePairs(at=0.5, steps=(0.2, 0.1), coordinates=(4, 0, 2), n_seeds=2, seed=5),
+    RandomDirections(at=0.5, step=0.1, n_pairs=12, seed=5),
+    RandomDirections(at=0.5, step=0.1, law="gaussian", n_pairs=12, seed=5),
+    RandomDirections(at=0.5, step=0.1, law="sparse", n_pairs=12, seed=5),
     SubsetPairs(p=0.3, step=0.1, coordinates=(4, 0), n_units=3, seed=5),
     LeaveOneOut(coordinates=(5, 1, 2), n_seeds=6, seed=5),
+    Grouped(design=Bernoulli(p=0.3, n_models=24, seed=5), groups=(0, 1, 1, 2, 0, 1)),
+    Replicates(design=Bernoulli(p=0.3, n_models=8, seed=5), n_replicates=3),
 ]
 by_name = pytest.mark.parametrize("design", DESIGNS, ids=lambda d: type(d).__name__)
 
@@ -57,6 +80,142 @@ def test_a_design_is_a_design_of_its_stated_size(design: Any) -> None:
     assert isinstance(design, Design)
     assert weights.shape == (24, N_TRAIN)
     assert seeds.shape == (24,)
+    assert weights.min() >= 0
+
+
+# Rows that a training seed or a pair ties together.
+BLOCKS = {
+    ComplementaryPairs: 2,
+    AntitheticPairs: 2,
+    DisjointBlocks: 3,
+    RandomDirections: 2,
+    Replicates: 3,
+}
+
+
+@by_name
+def test_the_stated_covariance_is_that_of_the_rows(design: Any) -> None:
+    # 36 entries within 5 of their own standard errors: false alarm 2e-5 a design.
+    # The moments are about the stated mean, and one row of each tied block counts.
+    if isinstance(design, CoordinatePairs | LeaveOneOut):
+        weights, _ = whole(design)
+        stated = design.covariance(N_TRAIN)
+        found = torch.cov(weights.T, correction=0)
+        torch.testing.assert_close(found, stated, rtol=0, atol=1e-12)
+        return
+    unit = BLOCKS.get(type(design), 1)
+    weights, _ = whole(resized(design, 48_000))
+    mean = design.inclusion(N_TRAIN) if isinstance(design, SubsetDesign) else 0.5
+    if isinstance(design, SubsetPairs):
+        # Every coordinate of (4, 0) is moved in half the rows, to 1/2 on average.
+        mean = torch.tensor([0.4, 0.3, 0.3, 0.3, 0.4, 0.3]).double()
+    if isinstance(design, Stratified):
+        mean = 0.5  # two of four and one of two
+    centred = weights - mean
+    one = centred[::unit]
+    products = one[:, :, None] * one[:, None, :]
+    agrees(products, design.covariance(N_TRAIN))
+    if hasattr(design, "cross_covariance"):
+        other = centred[1::unit]
+        across = one[:, :, None] * other[:, None, :]
+        agrees(across, design.cross_covariance(N_TRAIN))
+
+
+def agrees(products: Tensor, stated: Tensor) -> None:
+    error = products.std(0) / math.sqrt(len(products))
+    gap = (products.mean(0) - stated).abs()
+    assert bool((gap <= 5 * error + 1e-8).all()), (products.mean(0), stated)
+
+
+@by_name
+def test_masks_never_vary_along_the_null_directions(design: Any) -> None:
+    if not isinstance(design, SubsetDesign):
+        return
+    weights, _ = whole(design)
+    if isinstance(design, Grouped):
+        weights = design.group_weights(torch.arange(design.n_models))
+    null = design.null_directions(weights.shape[1])
+    along = weights @ null.T
+    torch.testing.assert_close(along, along[:1].expand_as(along), rtol=0, atol=1e-12)
+    torch.testing.assert_close(null @ null.T, torch.eye(len(null)).double())
+    rank = torch.linalg.matrix_rank(weights - weights.mean(0)).item()
+    assert rank == weights.shape[1] - len(null)
+
+
+@by_name
+def test_a_design_survives_json(design: Any) -> None:
+    assert design_from_json(json.loads(json.dumps(design_to_json(design)))) == design
+
+
+def test_fixed_sizes_are_fixed_over_all_and_within_strata() -> None:
+    weights, seeds = whole(FixedSize(size=4, n_models=50, seed=1))
+    assert set(weights.sum(1).tolist()) == {4.0}
+    assert len(seeds.unique()) == 50
+    weights, _ = whole(LeaveKOut(k=1, n_models=50, seed=1))
+    assert set(weights.sum(1).tolist()) == {N_TRAIN - 1.0}
+    strata = (0, 7, 0, 7, 0, 0)
+    weights, _ = whole(Stratified(strata=strata, fraction=0.5, n_models=50, seed=1))
+    assert set(weights[:, [0, 2, 4, 5]].sum(1).tolist()) == {2.0}
+    assert set(weights[:, [1, 3]].sum(1).tolist()) == {1.0}
+
+
+def test_disjoint_blocks_share_out_the_examples_and_a_seed() -> None:
+    weights, seeds = whole(DisjointBlocks(parts=3, n_blocks=40, seed=1))
+    assert torch.equal(
+        weights.unflatten(0, (40, 3)).sum(1), torch.ones(40, N_TRAIN).double()
+    )
+    blocks = seeds.unflatten(0, (40, 3))
+    assert torch.equal(blocks, blocks[:, :1].expand(-1, 3))
+    assert len(blocks.unique()) == 40
+
+
+def test_an_example_has_its_groups_weight() -> None:
+    inner = Bernoulli(p=0.4, n_models=30, seed=2)
+    weights, seeds = whole(Grouped(design=inner, groups=(0, 1, 1, 2, 0, 1)))
+    groups = inner.weights(torch.arange(30), 3)
+    for i, group in enumerate((0, 1, 1, 2, 0, 1)):
+        assert torch.equal(weights[:, i], groups[:, group])
+    assert torch.equal(seeds, inner.seeds(torch.arange(30)))
+    assert class_groups([7, 2, 7, 9]) == (1, 0, 1, 2)
+    sizes = torch.tensor(random_groups(10, 4, seed=0)).bincount().tolist()
+    assert sorted(sizes) == [2, 2, 3, 3]
+
+
+def test_replicates_repeat_the_weights_with_seeds_of_their_own() -> None:
+    weights, seeds = whole(
+        Replicates(design=ComplementaryPairs(n_pairs=20, seed=2), n_replicates=3)
+    )
+    original, _ = whole(ComplementaryPairs(n_pairs=20, seed=2))
+    assert torch.equal(weights, original.repeat_interleave(3, dim=0))
+    pairs = seeds.unflatten(0, (20, 2, 3))
+    assert torch.equal(pairs[:, 0], pairs[:, 1])  # a pair, replicate by replicate
+    assert len(pairs[:, 0].unique()) == 60
+
+
+@pytest.mark.parametrize("law", ["rademacher", "gaussian", "sparse"])
+def test_random_directions_move_all_weights_both_ways_to_full_precision(
+    law: str,
+) -> None:
+    design = RandomDirections(at=0.5, step=0.1, law=law, n_pairs=500, seed=3)
+    weights, seeds = whole(design)
+    up, down = weights[::2], weights[1::2]
+    torch.testing.assert_close(
+        up + down, torch.ones_like(up), rtol=0, atol=1e-15, check_dtype=True
+    )
+    assert torch.equal(seeds[::2], seeds[1::2])
+    if law == "gaussian":
+        return
+    reach = 0.1 if law == "rademacher" else 0.1 / math.sqrt(0.1)
+    sizes = (up - 0.5).abs()
+    moved = sizes[sizes > 0]
+    torch.testing.assert_close(moved, torch.full_like(moved, reach), rtol=0, atol=1e-15)
+
+
+def test_the_largest_step_along_a_cut_normal_keeps_weights_positive() -> None:
+    # Pair 1575 has an entry at the cut; most have none.
+    design = RandomDirections(at=1.0, step=0.25, law="gaussian", n_pairs=1600, seed=3)
+    weights = design.weights(torch.tensor([3150, 3151]), 1000)
+    assert weights.min() < 0.01
     assert weights.min() >= 0
 
 
@@ -97,19 +256,23 @@ def test_antithetic_subsets_have_the_stated_law_and_covariance(p: float) -> None
 
 def test_coordinate_pairs_move_one_weight_up_and_down() -> None:
     design = CoordinatePairs(
-        level=0.5, step=0.25, coordinates=(2, 0), n_seeds=2, seed=9
+        at=(0.5, 0.6, 0.7), steps=(0.25, 0.1), coordinates=(2, 0), n_seeds=2, seed=9
     )
     one_seed = [
-        [0.5, 0.5, 0.75],
-        [0.5, 0.5, 0.25],
-        [0.75, 0.5, 0.5],
-        [0.25, 0.5, 0.5],
+        [0.5, 0.6, 0.7 + 0.25],
+        [0.5, 0.6, 0.7 - 0.25],
+        [0.5 + 0.25, 0.6, 0.7],
+        [0.5 - 0.25, 0.6, 0.7],
+        [0.5, 0.6, 0.7 + 0.1],
+        [0.5, 0.6, 0.7 - 0.1],
+        [0.5 + 0.1, 0.6, 0.7],
+        [0.5 - 0.1, 0.6, 0.7],
     ]
-    rows = torch.arange(8)
-    assert design.n_models == 8
+    rows = torch.arange(16)
+    assert design.n_models == 16
     assert design.weights(rows, 3).tolist() == one_seed + one_seed
     first, second = model_seeds(9, torch.arange(2)).tolist()
-    assert design.seeds(rows).tolist() == [first] * 4 + [second] * 4
+    assert design.seeds(rows).tolist() == [first] * 8 + [second] * 8
 
 
 def test_leave_one_out_trains_on_all_and_then_on_all_but_one() -> None:
@@ -131,7 +294,7 @@ def test_subset_pairs_move_one_weight_around_a_node_of_a_random_subset() -> None
     # Rows come as (unit, subset or its opposite, coordinate, side).
     table = weights.unflatten(0, (n_units, 2, 3, 2))
     nodes = 0.5 + math.sqrt(1 / 12) * torch.tensor([[-1.0], [1.0]]).double()
-    moves = nodes + torch.tensor([step, -step])
+    moves = nodes + torch.tensor([step, -step], dtype=torch.float64)
     for place, coordinate in enumerate(coordinates):
         others = [i for i in range(N_TRAIN) if i != coordinate]
         moved = table[:, :, place]
@@ -176,22 +339,22 @@ BAD_INPUTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (ComplementaryPairs, {"seed": -1}, "seed must lie in"),
     (
         CoordinatePairs,
-        {"level": 0.0, "step": 0.1, **some},
-        "level must be finite and > 0, got 0",
+        {"at": 0.0, "steps": (0.1,), **some},
+        "at must be finite and > 0, got 0",
     ),
     (
         CoordinatePairs,
-        {"level": 1.0, "step": math.inf, **some},
+        {"at": 1.0, "steps": (math.inf,), **some},
         "step must be finite and > 0, got inf",
     ),
     (
         CoordinatePairs,
-        {"level": 0.5, "step": 0.6, **some},
-        "step must not exceed level 0.5 .* got 0.6",
+        {"at": 0.5, "steps": (0.1, 0.6), **some},
+        "step must keep weights >= 0: the largest move is 0.6 where .* is 0.5",
     ),
     (
         CoordinatePairs,
-        {"level": 1.0, "step": 0.1, "coordinates": ()},
+        {"at": 1.0, "steps": (0.1,), "coordinates": ()},
         "number of coordinates must be at least 1, got 0",
     ),
     (
@@ -203,6 +366,38 @@ BAD_INPUTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         SubsetPairs,
         {"p": 0.5, "step": 0.1, "n_units": 0, **some},
         "n_units must be at least 1, got 0",
+    ),
+    (
+        CoordinatePairs,
+        {"at": 1.0, "steps": (), **some},
+        "number of steps must be at least 1, got 0",
+    ),
+    (
+        RandomDirections,
+        {"at": 1.0, "step": 0.3, "law": "gaussian"},
+        "step must keep weights >= 0: the largest move is 1.2 where .* is 1",
+    ),
+    (
+        RandomDirections,
+        {"at": 1.0, "step": 0.3, "law": "uniform"},
+        "law must be one of rademacher, gaussian, sparse; got 'uniform'",
+    ),
+    (FixedSize, {"size": 0}, "size must be at least 1, got 0"),
+    (DisjointBlocks, {"parts": 1}, "parts must be at least 2, got 1"),
+    (
+        Stratified,
+        {"strata": (0, 0, 1), "fraction": 0.5},
+        r"a stratum's size must lie in \[1, 1\), got 0",
+    ),
+    (
+        Grouped,
+        {"design": Bernoulli(p=0.5), "groups": (0, 2)},
+        "groups must number every example 0, ..., G - 1 with no group empty",
+    ),
+    (
+        Replicates,
+        {"design": Bernoulli(p=0.5), "n_replicates": 1},
+        "n_replicates must be at least 2, got 1",
     ),
     (LeaveOneOut, {"n_seeds": 0, **some}, "n_seeds must be at least 1, got 0"),
     (
@@ -233,7 +428,7 @@ def test_coordinates_must_be_distinct_examples(
     coordinates: tuple[int, ...], message: str
 ) -> None:
     for design in (
-        CoordinatePairs(level=1.0, step=0.1, coordinates=coordinates),
+        CoordinatePairs(at=1.0, steps=(0.1,), coordinates=coordinates),
         SubsetPairs(p=0.5, step=0.1, coordinates=coordinates),
         LeaveOneOut(coordinates=coordinates),
     ):

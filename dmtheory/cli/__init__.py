@@ -1,0 +1,35 @@
+"""The command line `dmtheory`: runs, estimates, comparisons."""
+
+from typing import NoReturn
+
+import click
+import torch
+
+from dmtheory.cli import estimates, reading, runs
+from dmtheory.console import run_command
+
+
+@click.group(no_args_is_help=True)
+@click.version_option(package_name="dmtheory")
+def cli() -> None:
+    """Datamodels, response derivatives and influence for one training procedure."""
+
+
+for command in (
+    reading.problems,
+    runs.collect_command,
+    runs.merge_command,
+    runs.verify_command,
+    estimates.fit,
+    estimates.derive,
+    estimates.influence_command,
+    reading.agree,
+    reading.show,
+):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    torch.set_num_threads(1)
+    run_command(cli, "dmtheory")

@@ -1,0 +1,166 @@
+"""Commands that estimate: fit, derive, influence."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dmtheory.catalogue import PROBLEMS, ready_problem
+from dmtheory.cli import options
+from dmtheory.console import progress_bars
+from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.describe import parse_design
+from dmtheory.designs.perturbations import random_coordinates
+from dmtheory.files import load_matrix
+from dmtheory.influence.classical import influence
+from dmtheory.influence.curvature import Curvature, ExactHessian, GaussNewton
+from dmtheory.problems.base import DifferentiableProblem
+from dmtheory.responses.collect import collect
+from dmtheory.responses.responses import load_responses
+
+_CURVATURES: dict[str, Curvature] = {"hessian": ExactHessian(), "ggn": GaussNewton()}
+
+
+@click.command()
+@click.option("--problem", help=f"{', '.join(PROBLEMS)}, or FILE.py:NAME.")
+@click.option("--store", help="A run that `dmtheory collect` filled.")
+@click.option("--masks", type=options.FILE, help="0/1 masks, models x train (.npy).")
+@click.option("--outputs", type=options.FILE, help="Outputs, models x targets (.npy).")
+@click.option("--design", default="bernoulli:0.5", show_default=True, help="Law.")
+@click.option("--models", default=2000, show_default=True, help="Models to train.")
+@click.option("--estimator", type=click.Choice(["ols"]), default="ols")
+@options.normalisation
+@options.seed
+@options.out
+@options.as_json
+def fit(
+    problem: str | None,
+    store: str | None,
+    masks: Path | None,
+    outputs: Path | None,
+    design: str,
+    models: int,
+    estimator: str,
+    normalisation: Any,
+    seed: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Fit a datamodel to a store, to arrays, or to models trained here.
+
+    Example: dmtheory fit --masks m.npy --outputs y.npy --design bernoulli:0.5 --out
+    datamodel.npz
+    """
+    if [store, problem, masks].count(None) != 2 or (masks is None) != (outputs is None):
+        raise click.UsageError(
+            "give one of --store, --problem, or --masks with --outputs"
+        )
+    if store is not None:
+        options.save(fit_datamodel(load_responses(store)), out, as_json)
+        return
+    law = parse_design(design, n_models=models, seed=seed)
+    if problem is not None:
+        with progress_bars() as progress:
+            responses = collect(
+                ready_problem(problem, normalisation),
+                law,
+                progress=options.counter(progress, "models", models),
+            )
+        options.save(fit_datamodel(responses), out, as_json)
+        return
+    assert masks is not None and outputs is not None
+    if not isinstance(law, Bernoulli):
+        raise click.UsageError(f"design of arrays must be bernoulli:P, got {design!r}")
+    arrays = load_matrix(masks), load_matrix(outputs)
+    options.save(fit_datamodel(*arrays, design=law), out, as_json)
+
+
+@click.command()
+@options.problem
+@click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
+@click.option("--step", default=0.05, show_default=True, help="Difference step.")
+@click.option("--seeds", default=20, show_default=True, help="Training seeds.")
+@click.option("--coordinates", type=int, help="Examples, drawn at random; else all.")
+@options.normalisation
+@options.seed
+@options.out
+@options.as_json
+def derive(
+    problem: str,
+    at: float,
+    step: float,
+    seeds: int,
+    coordinates: int | None,
+    normalisation: Any,
+    seed: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Estimate dF/dw by finite differences over seeds.
+
+    Example: dmtheory derive --problem diabetes-ridge --at 0.5 --out derivative.npz
+    """
+    made = ready_problem(problem, normalisation)
+    n_train = made.description.n_train
+    chosen = None
+    if coordinates is not None:
+        chosen = random_coordinates(n_train, coordinates, seed=seed)
+    total = (
+        2 * (coordinates or n_train) * (1 if made.description.deterministic else seeds)
+    )
+    with progress_bars() as progress:
+        found = response_derivative(
+            made,
+            FiniteDifference(step=step, n_seeds=seeds),
+            at=at,
+            coordinates=chosen,
+            seed=seed,
+            progress=options.counter(progress, "models", total),
+        )
+    options.save(found, out, as_json)
+
+
+@click.command("influence")
+@options.problem
+@click.option("--curvature", type=click.Choice(list(_CURVATURES)), default="hessian")
+@click.option("--damping", default=0.0, show_default=True, help="In units of J.")
+@click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
+@click.option("--seeds", default=1, show_default=True, help="Models to average.")
+@options.normalisation
+@options.seed
+@options.out
+@options.as_json
+def influence_command(
+    problem: str,
+    curvature: str,
+    damping: float,
+    at: float,
+    seeds: int,
+    normalisation: Any,
+    seed: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Compute classical influence at trained models.
+
+    Example: dmtheory influence --problem digits-network --curvature ggn --damping 0.03
+    --at 0.5 --seeds 8 --out influence.npz
+    """
+    made = ready_problem(problem, normalisation)
+    if not isinstance(made, DifferentiableProblem):
+        raise click.UsageError(
+            f"problem must be differentiable for influence, but {problem} lacks "
+            "`fit`, `predictions` and their like"
+        )
+    found = influence(
+        made,
+        curvature=_CURVATURES[curvature],
+        damping=damping,
+        at=at,
+        n_seeds=seeds,
+        seed=seed,
+    )
+    options.save(found, out, as_json)

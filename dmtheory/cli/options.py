@@ -1,0 +1,64 @@
+"""Options and helpers that commands share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dmtheory.attribution import Attribution
+from dmtheory.catalogue import PROBLEMS
+from dmtheory.console import Report
+from dmtheory.files import save_attribution
+from dmtheory.responses.collect import Progress
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+problem = click.option(
+    "--problem", required=True, help=f"{', '.join(PROBLEMS)}, or FILE.py:NAME."
+)
+normalisation = click.option(
+    "--normalisation",
+    type=click.Choice(["sum", "count"]),
+    default="sum",
+    show_default=True,
+    help="W in (1/W) sum_j w_j l_j: the weights' sum, or N.",
+)
+seed = click.option("--seed", default=0, show_default=True, help="Experiment seed.")
+out = click.option("--out", type=FILE, required=True, help="File to write (.npz).")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def counter(progress: Report, what: str, total: int) -> Progress:
+    """Return a callback that adds up finished models and moves a bar."""
+    done = 0
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n
+        progress(what, done, total)
+
+    progress(what, 0, total)
+    return count
+
+
+def show_values(values: dict[str, Any], as_json: bool) -> None:
+    """Print named values as lines or as JSON."""
+    if as_json:
+        click.echo(json.dumps(values, indent=1))
+    else:
+        click.echo("\n".join(f"{name}: {value}" for name, value in values.items()))
+
+
+def save(attribution: Attribution, path: Path, as_json: bool) -> None:
+    """Write an attribution file and print what it holds."""
+    save_attribution(attribution, path)
+    summary = {
+        "file": str(path),
+        "estimand": str(attribution.estimand),
+        "examples": len(attribution.train_labels),
+        "targets": len(attribution.target_labels),
+        "models": attribution.n_models,
+        "method": attribution.method,
+    }
+    show_values(summary, as_json)
