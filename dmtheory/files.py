@@ -19,6 +19,22 @@ _MAX_UNIT_BYTES = 2**26
 _ARRAYS = ("scores", "stderr", "units", "intercept")
 
 
+class StoredByNewer(ValueError):
+    """The file was written by a newer version of the package."""
+
+
+# What reading a file of another kind, or a damaged one, may raise.
+_DAMAGE = (
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    KeyError,
+    TypeError,
+    UnicodeDecodeError,
+    ValueError,
+)
+
+
 def save_attribution(attribution: Attribution, path: Path) -> None:
     """Write an attribution; the file appears whole or not at all.
 
@@ -60,13 +76,14 @@ def load_attribution(path: Path) -> Attribution:
 
     Raises:
         ValueError: If the file is missing, damaged or of another format.
+        StoredByNewer: If it is of a newer format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header: dict[str, Any] = json.loads(arrays.pop("header").tobytes())
         if header["format"] > FORMAT:
-            raise ValueError(
+            raise StoredByNewer(
                 f"{path} has format {header['format']}, newer than {FORMAT}: update "
                 "dmtheory"
             )
@@ -83,7 +100,9 @@ def load_attribution(path: Path) -> Attribution:
         )
     except FileNotFoundError:
         raise ValueError(f"file must exist, got {path}") from None
-    except (KeyError, BadZipFile, EOFError, UnicodeDecodeError, TypeError) as error:
+    except StoredByNewer:
+        raise
+    except _DAMAGE as error:
         raise ValueError(
             f"{path} must be an attribution file of dmtheory (.npz), but reading it "
             f"failed: {error}"

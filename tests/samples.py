@@ -103,8 +103,9 @@ def an_attribution(
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Call the library as its users do: without a runtime type checker."""
+    before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         yield
     finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
+        jaxtyping.config.update("jaxtyping_disable", before)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dmtheory.agreement import statistics as st
-from dmtheory.agreement.bootstrap import Halves, Interval, bootstrap
+from dmtheory.agreement.bootstrap import Interval, bootstrap
+from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Estimand, expected_slope
 
@@ -142,17 +143,16 @@ def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
     return f"{ours[place]!r} and {theirs[place]!r} at position {place}"
 
 
-def _statistics(pairs: list[Halves]) -> dict[str, Tensor]:
-    (a1, a2), (b1, b2) = pairs
-    a, b = (a1 + a2) / 2, (b1 + b2) / 2
+def _statistics(pair: list[Split]) -> dict[str, Tensor]:
+    a, b = pair
     return {
-        "slope": st.errors_in_variables_slope(a, b1, b2),
-        "naive_slope": st.naive_slope(a, b),
-        "pearson": st.pearson(a, b),
-        "spearman": st.spearman(a, b),
-        "disattenuated": st.disattenuated_pearson(a1, a2, b1, b2),
-        "reliability_a": st.reliability(a, a1, a2),
-        "reliability_b": st.reliability(b, b1, b2),
-        "relative_error": st.relative_error(a, b),
-        "corrected_relative_error": st.corrected_relative_error(a1, a2, b1, b2),
+        "slope": st.errors_in_variables_slope(a, b),
+        "naive_slope": st.naive_slope(a.whole, b.whole),
+        "pearson": st.pearson(a.whole, b.whole),
+        "spearman": st.spearman(a.whole, b.whole),
+        "disattenuated": st.disattenuated_pearson(a, b),
+        "reliability_a": st.reliability(a),
+        "reliability_b": st.reliability(b),
+        "relative_error": st.relative_error(a.whole, b.whole),
+        "corrected_relative_error": st.corrected_relative_error(a, b),
     }

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.designs.seeds import Purpose, random_words
@@ -45,10 +45,7 @@ class Interval:
         return bool(torch.isfinite(numbers).all())
 
 
-Halves = tuple[
-    Float[Tensor, "draws train targets"], Float[Tensor, "draws train targets"]
-]
-Statistic = Callable[[list[Halves]], dict[str, Tensor]]
+Statistic = Callable[[list[Split]], dict[str, Tensor]]
 
 
 def bootstrap(
@@ -67,11 +64,12 @@ def bootstrap(
     An interval is the value plus the draws' deviations from their own median. A draw
     carries the noise of the data and that of the resample, so statistics that noise
     displaces (a raw correlation, a relative error) sit too low or too high in every
-    draw; the deviations do not.
+    draw; the deviations do not. For the same reason intervals of slopes are wide where
+    an estimate is mostly noise: at a reliability of .83 a nominal .95 covers .99.
 
     Args:
         attributions: Estimates of the same rows and columns.
-        statistic: Takes a pair of halves an estimate and returns named values a draw.
+        statistic: Takes a split an estimate and returns named values a draw.
         draws: Bootstrap draws, at least 1,000.
         confidence: Coverage of the intervals, in (0, 1).
         seed: Seed of the resampling.
@@ -85,7 +83,7 @@ def bootstrap(
     check_at_least(draws, 1000, "draws")
     for attribution in attributions:
         _check_units(attribution)
-    point = statistic([_split(a.scores[None], a.units) for a in attributions])
+    point = statistic([split(a) for a in attributions])
     if all(attribution.exact for attribution in attributions):
         return {name: Interval.exact(value.item()) for name, value in point.items()}
     slices: list[dict[str, Tensor]] = []
@@ -105,35 +103,29 @@ def bootstrap(
     return intervals
 
 
-def halves(attribution: Attribution) -> tuple[Tensor, Tensor]:
-    """Return two independent half-sample estimates [train, targets].
+def split(attribution: Attribution) -> Split:
+    """Return the scores with two independent half-sample estimates, a single draw.
 
     An exact estimate is both of its halves.
-
-    Raises:
-        ValueError: If the estimate has an error but fewer than four units.
     """
     _check_units(attribution)
-    first, second = _split(attribution.scores[None], attribution.units)
-    return first[0], second[0]
-
-
-def _split(scores: Tensor, units: Tensor | None) -> Halves:
+    scores, units = attribution.scores[None], attribution.units
     if units is None:
-        return scores, scores
-    return units[::2].mean(0, keepdim=True), units[1::2].mean(0, keepdim=True)
+        return Split(scores, scores, scores)
+    first, second = units[::2].mean(0), units[1::2].mean(0)
+    return Split(scores, first[None], second[None])
 
 
-def _resample(attribution: Attribution, rows: Tensor, seed: int, stream: int) -> Halves:
+def _resample(attribution: Attribution, rows: Tensor, seed: int, stream: int) -> Split:
     units = attribution.units
     if units is None:
         scores = attribution.scores.expand(len(rows), -1, -1)
-        return scores, scores
-    first, second = units[::2], units[1::2]
-    return (
-        _draw(first, rows, seed, 2 * stream),
-        _draw(second, rows, seed, 2 * stream + 1),
-    )
+        return Split(scores, scores, scores)
+    first = _draw(units[::2], rows, seed, 2 * stream)
+    second = _draw(units[1::2], rows, seed, 2 * stream + 1)
+    # With an odd number of units one half has one more, and counts for more.
+    share = len(units[::2]) / len(units)
+    return Split(share * first + (1 - share) * second, first, second)
 
 
 def _draw(units: Tensor, rows: Tensor, seed: int, stream: int) -> Tensor:

@@ -1,10 +1,12 @@
 """How two sets of scores relate: statistics of independent halves, many draws at once.
 
-Every function takes tensors [..., train, targets] and reduces the last two axes.
-Suffixes 1 and 2 mark independent halves of one estimate: their errors are independent,
-so products across halves estimate products of the truth without bias, which is what
-keeps slopes and correlations from shrinking with noise.
+Every function takes scores [..., train, targets] and reduces the last two axes. The
+errors of the two halves of an estimate are independent, so products across halves
+estimate products of the truth without bias, which is what keeps slopes and correlations
+from shrinking with noise.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,17 +17,31 @@ Scores = Float[Tensor, "*draws train targets"]
 Statistic = Float[Tensor, "*draws"]
 
 
-def errors_in_variables_slope(a: Scores, b1: Scores, b2: Scores) -> Statistic:
+class Split(NamedTuple):
+    """An estimate with two independent halves of what it was made from.
+
+    Attributes:
+        whole: The estimate.
+        first: The estimate from one half of its units.
+        second: The estimate from the other half.
+    """
+
+    whole: Scores
+    first: Scores
+    second: Scores
+
+
+def errors_in_variables_slope(a: Split, b: Split) -> Statistic:
     """Return the slope of a on b through the origin, b measured with error.
 
-    (<a, b1> + <a, b2>) / (2 <b1, b2>), pooled over examples and targets. Noise in b
-    enters the numerator linearly and the denominator as a product of independent
-    errors, so it moves neither on average; a shares no seed with b.
+    <a, b> / <b1, b2> with b1, b2 independent halves of b, pooled over examples and
+    targets. Noise in b enters the numerator linearly and the denominator as a product
+    of independent errors, so it moves neither on average; a shares no seed with b.
 
     References:
         Fuller 1987, Measurement error models, section 1.4 (instrumental variables).
     """
-    return _dot(a, b1 + b2) / (2 * _dot(b1, b2))
+    return _dot(a.whole, b.whole) / _dot(b.first, b.second)
 
 
 def naive_slope(a: Scores, b: Scores) -> Statistic:
@@ -45,12 +61,12 @@ def spearman(a: Scores, b: Scores) -> Statistic:
     return (numerator / (ranks_a.norm(dim=-2) * ranks_b.norm(dim=-2))).mean(-1)
 
 
-def reliability(a: Scores, a1: Scores, a2: Scores) -> Statistic:
+def reliability(a: Split) -> Statistic:
     """Return the share of the variance of a, over examples, that is no error."""
-    return _covariance(a1, a2) / _covariance(a, a)
+    return _covariance(a.first, a.second) / _covariance(a.whole, a.whole)
 
 
-def disattenuated_pearson(a1: Scores, a2: Scores, b1: Scores, b2: Scores) -> Statistic:
+def disattenuated_pearson(a: Split, b: Split) -> Statistic:
     """Return the correlation of what a and b estimate, without their errors.
 
     cov(a, b) / sqrt(cov(a1, a2) cov(b1, b2)); it may exceed 1 by sampling error.
@@ -58,29 +74,32 @@ def disattenuated_pearson(a1: Scores, a2: Scores, b1: Scores, b2: Scores) -> Sta
     References:
         Spearman 1904, The proof and measurement of association between two things.
     """
-    a, b = (a1 + a2) / 2, (b1 + b2) / 2
-    signal = _covariance(a1, a2) * _covariance(b1, b2)
-    return _covariance(a, b) / signal.clamp_min(0).sqrt()
+    # Two negative reliabilities must not multiply to a positive one: each is cut at 0,
+    # and the correlation is then not finite.
+    signal_a = _covariance(a.first, a.second).clamp_min(0)
+    signal_b = _covariance(b.first, b.second).clamp_min(0)
+    return _covariance(a.whole, b.whole) / (signal_a * signal_b).sqrt()
 
 
 def relative_error(a: Scores, b: Scores) -> Statistic:
     """Return |a - b| / |b|, norm-wise over examples, the median over targets."""
-    return ((a - b).norm(dim=-2) / b.norm(dim=-2)).median(-1).values
+    ratios = (a - b).norm(dim=-2) / b.norm(dim=-2)
+    # torch's median takes the lower of two middle values.
+    return ratios.quantile(0.5, dim=-1)
 
 
-def squared_relative_gap(a1: Scores, a2: Scores, b1: Scores, b2: Scores) -> Statistic:
+def squared_relative_gap(a: Split, b: Split) -> Statistic:
     """Return |a - b|^2 / |b|^2 pooled over targets, unbiased in the numerator.
 
     <a1 - b1, a2 - b2> / <b1, b2>; it may fall below 0 by sampling error.
     """
-    return _dot(a1 - b1, a2 - b2) / _dot(b1, b2)
+    gap = _dot(a.first - b.first, a.second - b.second)
+    return gap / _dot(b.first, b.second)
 
 
-def corrected_relative_error(
-    a1: Scores, a2: Scores, b1: Scores, b2: Scores
-) -> Statistic:
+def corrected_relative_error(a: Split, b: Split) -> Statistic:
     """Return |a - b| / |b| pooled over targets, the errors' own share taken out."""
-    return squared_relative_gap(a1, a2, b1, b2).clamp_min(0).sqrt()
+    return squared_relative_gap(a, b).clamp_min(0).sqrt()
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:

@@ -22,8 +22,9 @@ from dmtheory.designs.seeds import (
     random_words,
 )
 
-# Standard deviation of a standard normal cut off at +-4.
-_CUT_NORMAL_DEVIATION = 0.9994645018070796
+# A standard normal cut off at +-_CUT has a standard deviation of _CUT/4, so that its
+# entries, scaled to unit variance, reach 4 and no farther.
+_CUT = 3.9978405908064003
 # Both nodes of the two-point Gauss-Legendre rule on [0, 1]; their weights are equal.
 _NODES = (0.5 - 0.5 / math.sqrt(3.0), 0.5 + 0.5 / math.sqrt(3.0))
 
@@ -105,8 +106,8 @@ class RandomDirections:
     """Pairs w + h z, w - h z along random directions, all coordinates at once.
 
     Rows 2k and 2k + 1 are pair k and share a fresh seed. Entries of z have mean 0 and
-    variance 1: "rademacher" is +-1, "gaussian" is standard normal cut off at |z| = 4
-    (weights stay >= 0 for h up to w/4), "sparse" is +-1/sqrt(density) with probability
+    variance 1: "rademacher" is +-1, "gaussian" is normal, cut off at four standard
+    deviations, "sparse" is +-1/sqrt(density) with probability
     `density` and else 0. Around w = 1/2 with h = 1/2 Rademacher directions are
     complementary pairs.
 
@@ -139,7 +140,11 @@ class RandomDirections:
     @property
     def _largest(self) -> float:
         """The largest absolute entry of a direction."""
-        sizes = {"rademacher": 1.0, "gaussian": 4.0, "sparse": self.density**-0.5}
+        sizes = {
+            "rademacher": 1.0,
+            "gaussian": 4.0,
+            "sparse": self.density**-0.5,
+        }
         return sizes[self.law]
 
     @property
@@ -153,16 +158,16 @@ class RandomDirections:
         """Return z of each pair."""
         ids = torch.arange(n_train)
         words = random_words(self.seed, Purpose.DIRECTION, pairs, ids)
-        sign = 1.0 - 2.0 * (words & 1)
+        sign = 1.0 - 2.0 * (words & 1).double()
         if self.law == "rademacher":
             return sign
         if self.law == "sparse":
             kept = (words >> 1) < round(self.density * 2**31)
             return sign * kept * self.density**-0.5
-        # The quantile function of the normal law cut off at +-4, unit variance.
-        low, high = torch.special.ndtr(torch.tensor([-4.0, 4.0], dtype=torch.float64))
+        # The quantile function of the cut normal law, scaled to unit variance.
+        low, high = torch.special.ndtr(torch.tensor([-_CUT, _CUT], dtype=torch.float64))
         shares = low + (high - low) * (words.double() + 0.5) / 2**32
-        return torch.special.ndtri(shares) / _CUT_NORMAL_DEVIATION
+        return torch.special.ndtri(shares) * 4.0 / _CUT
 
     def weights(
         self, rows: Int64[Tensor, " models"], n_train: int
@@ -285,6 +290,7 @@ def random_coordinates(n_train: int, n: int, *, seed: int) -> tuple[int, ...]:
 
 def check_coordinates(coordinates: tuple[int, ...], n_train: int) -> None:
     """Raise ValueError unless coordinates are distinct and in [0, n_train)."""
+    check_at_least(len(coordinates), 1, "number of coordinates")
     wrong = [i for i in coordinates if not 0 <= i < n_train]
     if wrong:
         raise ValueError(f"coordinates must lie in [0, {n_train}), got {wrong[0]}")
@@ -294,7 +300,7 @@ def check_coordinates(coordinates: tuple[int, ...], n_train: int) -> None:
 
 def _side(rows: Int64[Tensor, " models"]) -> Float[Tensor, " models"]:
     """Return +1 for even rows and -1 for odd ones."""
-    return 1.0 - 2.0 * (rows % 2)
+    return 1.0 - 2.0 * (rows % 2).double()
 
 
 def _point(at: Point, n_train: int) -> Float[Tensor, "1 train"]:

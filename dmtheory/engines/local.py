@@ -1,11 +1,14 @@
 """Run blocks of work on this machine: in this process, or in several."""
 
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 import torch
@@ -69,15 +72,20 @@ class Processes:
                     index, task = next(waiting, (-1, None))
                     if index < 0:
                         break
-                    flying[self._pool.submit(function, task)] = (index, task, 1)
+                    flying[self._submit(function, task)] = (index, task, 1)
                 if not flying:
                     return
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        flying = self._try_again(function, flying)
-                        break
-                    index, _, _ = flying.pop(future)
-                    on_result(index, future.result())
+                done = wait(flying, return_when=FIRST_COMPLETED).done
+                if any(map(_is_broken, done)):
+                    # A broken pool ends every future at once, some with a result.
+                    done = wait(flying).done
+                # Results first, so that an exception does not take them with it.
+                for future in sorted(done, key=lambda f: f.exception() is not None):
+                    if not _is_broken(future):
+                        index, _, _ = flying.pop(future)
+                        on_result(index, future.result())
+                if any(map(_is_broken, done)):
+                    flying = self._try_again(function, flying)
         except BaseException:
             for future in flying:
                 future.cancel()
@@ -92,8 +100,17 @@ class Processes:
         return ProcessPoolExecutor(
             max_workers=self._n_processes,
             mp_context=get_context("spawn"),
-            initializer=_one_thread,
+            initializer=_prepare_worker,
         )
+
+    def _submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+        try:
+            return self._pool.submit(function, task)
+        except BrokenProcessPool as error:
+            # A worker died since the last result; seen in turn, like any other death.
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
 
     def _try_again(
         self,
@@ -101,18 +118,19 @@ class Processes:
         flying: dict[Future[Any], tuple[int, Any, int]],
     ) -> dict[Future[Any], tuple[int, Any, int]]:
         """Resubmit everything that was in flight; the dead worker may have had any."""
-        self._pool.shutdown(wait=False)
-        self._pool = self._start()
-        again: dict[Future[Any], tuple[int, Any, int]] = {}
-        for index, task, attempt in flying.values():
+        for index, _, attempt in flying.values():
             if attempt >= MAX_ATTEMPTS:
                 raise WorkerDied(
                     f"a worker process died {attempt} times while task {index} was in "
                     "flight: it may be out of memory; use smaller blocks or fewer "
                     "processes"
                 )
-            again[self._pool.submit(function, task)] = (index, task, attempt + 1)
-        return again
+        self._pool.shutdown(wait=False)
+        self._pool = self._start()
+        return {
+            self._submit(function, task): (index, task, attempt + 1)
+            for index, task, attempt in flying.values()
+        }
 
 
 @contextmanager
@@ -129,5 +147,20 @@ def process_pool(n_processes: int) -> Iterator[Processes]:
         pool.close()
 
 
-def _one_thread() -> None:
+def _is_broken(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _prepare_worker() -> None:
     torch.set_num_threads(1)
+    # Ctrl-C in a terminal reaches workers too; they end without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    """Wait for the driver's end: a worker whose driver was killed would stay."""
+    driver = parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)

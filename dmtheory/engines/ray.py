@@ -1,9 +1,13 @@
 """Run blocks of work on a Ray cluster: a running one, or one started here."""
 
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +17,11 @@ from dmtheory.engines.local import WorkerDied
 
 try:
     import ray
+    from ray import cloudpickle
     from ray.exceptions import (
         NodeDiedError,
         ObjectLostError,
         OutOfMemoryError,
-        RayTaskError,
         WorkerCrashedError,
     )
 except ImportError as error:
@@ -34,6 +38,17 @@ class _Flight:
     index: int
     task: Any
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a task raised on its worker."""
+
+    error: Exception
+
+
+# By reference to the result that is to come.
+_Flying = dict[Any, _Flight]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +103,12 @@ class RayEngine:
         Raises:
             WorkerDied: If a task's worker died every time it was tried.
         """
-        stored = ray.put(function)
+        remote: Any = ray.remote(_on_worker).options(
+            num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0
+        )
+        submit = partial(remote.remote, ray.put(cloudpickle.dumps(function)))
         waiting = enumerate(tasks)
-        flying: dict[ray.ObjectRef, _Flight] = {}
+        flying: _Flying = {}
         try:
             while True:
                 limit = 2 * max(1, self.places())
@@ -98,49 +116,40 @@ class RayEngine:
                     index, task = next(waiting, (-1, None))
                     if index < 0:
                         break
-                    self._submit(stored, _Flight(index, task, 1), flying)
+                    flying[submit(task)] = _Flight(index, task, 1)
                 if not flying:
                     return
-                for ready in _ready(list(flying)):
-                    self._land(stored, ready, flying, on_result)
+                ended = [
+                    self._land(ready, flying, submit, on_result)
+                    for ready in _ready(list(flying))
+                ]
+                # After the results, so that a failure does not take them with it.
+                for failure in filter(None, ended):
+                    raise failure
         finally:
             _cancel(list(flying))
 
-    def _submit(
-        self,
-        stored: "ray.ObjectRef",
-        flight: _Flight,
-        flying: "dict[ray.ObjectRef, _Flight]",
-    ) -> None:
-        remote = ray.remote(
-            num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0
-        )(_on_worker)
-        flying[remote.remote(stored, flight.task)] = flight
-
     def _land(
         self,
-        stored: "ray.ObjectRef",
-        ready: "ray.ObjectRef",
-        flying: "dict[ray.ObjectRef, _Flight]",
+        ready: Any,
+        flying: _Flying,
+        submit: Callable[[Any], Any],
         on_result: Callable[[int, Any], None],
-    ) -> None:
-        """Hand over a result; try a task again whose worker died."""
+    ) -> Exception | None:
+        """Hand over a result, or try again, or return why there is none."""
         flight = flying.pop(ready)
         try:
             result = ray.get(ready)
         except _DIED as error:
             if flight.attempt > self.max_retries:
-                raise WorkerDied(
-                    f"a worker died {flight.attempt} times on task {flight.index} "
-                    f"({type(error).__name__}): it may be out of memory; use smaller "
-                    "blocks or reserve more CPUs a task"
-                ) from error
+                return _gave_up(flight, error)
             again = _Flight(flight.index, flight.task, flight.attempt + 1)
-            self._submit(stored, again, flying)
-        except RayTaskError as error:
-            raise _cause(error) from None
-        else:
-            on_result(flight.index, result)
+            flying[submit(flight.task)] = again
+            return None
+        if isinstance(result, _Failure):
+            return result.error
+        on_result(flight.index, result)
+        return None
 
 
 @contextmanager
@@ -156,12 +165,13 @@ def ray_cluster(
     """Connect to a Ray cluster, or start one here, and open an engine on it.
 
     On leaving, a cluster that was started here is stopped, a connection that was made
-    here is closed, and one that was there before stays.
+    here is closed, and one that was there before stays. When a worker dies Ray says so
+    on standard output.
 
     Args:
         address: A cluster's address, or "auto" for the one that runs on this machine;
-            by default the environment's RAY_ADDRESS, and where there is none a cluster
-            of this machine alone, reached on loopback only.
+            by default the environment's RAY_ADDRESS, and where there is none a new
+            cluster of this machine alone.
         processes: Worker processes of a cluster that is started here; one a core by
             default.
         num_cpus: CPUs that a task reserves.
@@ -183,12 +193,12 @@ def ray_cluster(
         yield engine
         return
     joined = address or os.environ.get("RAY_ADDRESS") or "local"
+    given = {"log_to_driver": False, "logging_level": "ERROR", **(options or {})}
     try:
         if joined == "local":
-            _start(processes, dict(options or {}))
+            _start(processes, given)
             _check_fits(engine)
         else:
-            given = {"log_to_driver": False, **(options or {})}
             ray.init(address=joined, **given)
         yield engine
     finally:
@@ -196,21 +206,29 @@ def ray_cluster(
 
 
 def _start(processes: int | None, options: dict[str, Any]) -> None:
-    """Start a cluster of this machine, quiet, without a dashboard or statistics."""
-    name = "RAY_USAGE_STATS_ENABLED"
-    before = os.environ.get(name)
-    os.environ.setdefault(name, "0")
-    quiet: dict[str, Any] = {
-        "include_dashboard": False,
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-        "_node_ip_address": "127.0.0.1",
-    }
+    """Start a cluster of this machine whose workers can import what this process can.
+
+    It has no dashboard and sends no usage statistics.
+    """
+    given = {"include_dashboard": False, **options}
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    with _environment({"PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}):
+        ray.init(address="local", num_cpus=processes, **given)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, for processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        ray.init(address="local", num_cpus=processes, **{**quiet, **options})
+        yield
     finally:
-        if before is None:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _check_fits(engine: RayEngine) -> None:
@@ -224,29 +242,45 @@ def _check_fits(engine: RayEngine) -> None:
         )
 
 
-def _on_worker(function: Callable[[Any], Any], task: Any) -> Any:
+def _gave_up(flight: _Flight, error: Exception) -> WorkerDied:
+    died = WorkerDied(
+        f"a worker died {flight.attempt} times on task {flight.index} "
+        f"({type(error).__name__}): it may be out of memory; use smaller blocks or "
+        "reserve more CPUs a task"
+    )
+    died.__cause__ = error
+    return died
+
+
+def _on_worker(stored: bytes, task: Any) -> Any:
     torch.set_num_threads(1)
-    return function(task)
+    try:
+        return cloudpickle.loads(stored)(task)
+    except Exception as error:
+        # As a value: Ray would wrap it in a class of its own, and report it once more
+        # for every other task that failed. That the function cannot be loaded, because
+        # its module is missing on this machine, is such an error too.
+        return _Failure(_portable(error))
 
 
-def _ready(flying: "list[ray.ObjectRef]") -> "list[ray.ObjectRef]":
+def _portable(error: Exception) -> Exception:
+    """Return the exception as the driver will get it, with its traceback as a note."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    try:
+        portable = cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+    portable.add_note(f"On the worker:\n{text}")
+    return portable
+
+
+def _ready(flying: list[Any]) -> list[Any]:
     """Wait for one result and return all that are there by then."""
-    ray.wait(flying, num_returns=1, fetch_local=False)
-    return ray.wait(flying, num_returns=len(flying), timeout=0, fetch_local=False)[0]
+    ray.wait(flying, num_returns=1)
+    return ray.wait(flying, num_returns=len(flying), timeout=0)[0]
 
 
-def _cancel(flying: "list[ray.ObjectRef]") -> None:
+def _cancel(flying: list[Any]) -> None:
     for ref in flying:
         with suppress(Exception):
             ray.cancel(ref, force=True)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the task's own exception, with the worker's traceback as a note."""
-    cause: Any = getattr(error, "cause", None)
-    if not isinstance(cause, BaseException):
-        return error
-    if isinstance(cause, RayTaskError):
-        return _cause(cause)
-    cause.add_note(str(getattr(error, "traceback_str", "")))
-    return cause

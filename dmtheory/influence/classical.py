@@ -13,6 +13,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least, check_positive
 from dmtheory.derivatives.response_derivative import from_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.perturbations import check_coordinates
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.curvature import (
     Curvature,
@@ -73,6 +74,7 @@ def influence(
     check_at_least(n_seeds, 1, "n_seeds")
     description = problem.description
     chosen = tuple(range(description.n_train) if coordinates is None else coordinates)
+    check_coordinates(chosen, description.n_train)
     weights, seeds = _models_at(description, at, n_seeds, seed)
     units = weight_derivatives(
         problem, weights, seeds, curvature=curvature, damping=damping, progress=progress

@@ -18,6 +18,9 @@ from dmtheory.problems.base import (
     normaliser,
 )
 
+# Largest relative gradient of a model that counts as solved.
+_SOLVED = 1e-7
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LeastSquares:
@@ -87,16 +90,23 @@ class LeastSquares:
             inverse = torch.linalg.pinv(curvature, hermitian=True, rtol=1e-12)
             params = (inverse @ target).squeeze(-1)
         slope = torch.einsum("mij,mj->mi", curvature, params) - target.squeeze(-1)
+        # |X'Wy| <= sqrt(X'WX) sqrt(y'Wy) a feature: relative to that, so that features
+        # in small units are solved or refused like others.
+        response = scaled @ self.data.y_train.square()
+        bound = curvature.diagonal(dim1=1, dim2=2).sqrt() * response.sqrt()[:, None]
         norm = slope.abs().amax(1)
-        return Fit(params=params, gradient_norm=norm, converged=norm <= 1e-8)
+        solved = (slope.abs() <= _SOLVED * bound + 1e-300).all(1)
+        return Fit(params=params, gradient_norm=norm, converged=solved)
 
     def respond(
         self,
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> Float[Tensor, "models targets"]:
-        """Return the prediction of every model at every target."""
-        return self.fit(weights, seeds).params @ self.data.x_target.T
+        """Return the prediction at every target; NaN where no solution was found."""
+        fit = self.fit(weights, seeds)
+        predictions = fit.params @ self.data.x_target.T
+        return predictions.masked_fill(~fit.converged[:, None], torch.nan)
 
     def predictions(
         self, params: Float[Tensor, " params"]

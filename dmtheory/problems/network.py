@@ -147,6 +147,7 @@ class Network:
             digest=digest(
                 "network",
                 str(self._module),
+                self._fingerprint,
                 self.data.digest,
                 self.training,
                 self.normalisation,
@@ -157,6 +158,16 @@ class Network:
             train_labels=self.data.train_labels,
             target_labels=self.data.target_labels,
         )
+
+    @property
+    def _fingerprint(self) -> list[float]:
+        """A few first logits: modules that print alike may compute different things.
+
+        Rounded, so that the digest is the same on machines that round differently.
+        """
+        seed = torch.zeros(1, dtype=torch.int64)
+        logits = self._logits(self.initial(seed)[0], self.data.x_target[:2])
+        return [float(f"{value:.6g}") for value in logits.flatten().tolist()]
 
     def initial(
         self, seeds: Int64[Tensor, " models"]

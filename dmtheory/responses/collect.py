@@ -1,8 +1,8 @@
 """Train a model on each row of a design and keep its outputs."""
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from random import SystemRandom
 from typing import Any
 
 import torch
@@ -139,12 +139,11 @@ def _to_train(
 ) -> Iterator[Tensor]:
     """Yield the rows of blocks that are still missing when their turn comes.
 
-    Another collector may have written a block by then. Each process starts at a place
-    of its own, so that collectors meet late.
+    Another collector may have written a block by then. Each takes blocks in an order of
+    its own: two that walk in step would train every block twice.
     """
     damaged = {block for block in missing if store.is_marked(block)}
-    start = os.getpid() % max(1, len(missing))
-    for block in missing[start:] + missing[:start]:
+    for block in SystemRandom().sample(missing, len(missing)):
         if block in damaged or not store.is_marked(block):
             taken.append(block)
             yield torch.arange(store.rows(block).start, store.rows(block).stop)

@@ -9,7 +9,8 @@ Layout of a store, a zarr 3 group:
 A block counts as done when its mark says so, and the mark is written last. Chunks are
 replaced whole and atomically, so a killed writer leaves a block done or not done. Only
 the mark says which rows of a partial last block exist, so a run can be extended while
-others read it.
+others read it. The group with its attributes is the first thing written: arrays follow
+from it, so whoever opens a store next completes what a killed process began.
 """
 
 import hashlib
@@ -18,18 +19,23 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
+from zarr.errors import ContainsArrayError, ContainsGroupError
+from zarr.storage import LocalStore
 
 FORMAT = 1
 TRAINED, DIVERGED = 1, 2
 STATUSES = {"1": "trained", "2": "diverged: outputs are not finite"}
 # A chunk takes far less than this to write; older leftovers have a dead writer.
 _STALE_SECONDS = 600.0
+_ARRAYS = ("outputs", "status", "marks")
+_LEFTOVERS = ("zarr.*.partial", *(f"{name}/**/*.partial" for name in _ARRAYS))
 
 
 class StoreError(RuntimeError):
@@ -89,12 +95,10 @@ class ResponseStore:
 
     def is_marked(self, block: int) -> bool:
         """Return whether a block is marked as completely written; reads the mark."""
-        return self._mark(block)[0] == len(self.rows(block))
+        return self._mark(block)[0] >= len(self.rows(block))
 
     def is_done(self, block: int) -> bool:
         """Return whether a block is complete and its content matches its mark."""
-        if not self.is_marked(block):
-            return False
         with suppress(StoreError):
             self.read(block)
             return True
@@ -108,25 +112,35 @@ class ResponseStore:
         """
         n_rows, stated = self._mark(block)
         rows = self.rows(block)
-        if n_rows != len(rows):
-            raise StoreError(f"block {block} is not written: collect the run again")
-        found = self._load(rows)
-        if block_digest(block, found) != stated:
+        if n_rows < len(rows):
             raise StoreError(
-                f"block {block} (models {rows.start} to {rows.stop - 1}) is damaged: "
-                "its content does not match its mark; collect the run again to "
-                "train it anew"
+                f"{self._name(block)} is not written: collect the run again"
             )
-        return found
+        # More rows than ours: another process has extended the run in the meantime.
+        current = self if n_rows == len(rows) else _store(self.group, self.config)
+        found = current._load(block, n_rows)
+        if block_digest(block, found) != stated:
+            raise self._damaged(block, "its content does not match its mark")
+        return Block(
+            outputs=found.outputs[: len(rows)], status=found.status[: len(rows)]
+        )
 
     def write(self, block: int, content: Block) -> None:
-        """Write a block: outputs, then status, then the mark that makes it count."""
+        """Write a block: outputs, then status, then the mark that makes it count.
+
+        A block of which another process has written more rows stays as it is.
+
+        Raises:
+            ValueError: If the content has another shape than the block.
+        """
         rows = self.rows(block)
         if content.outputs.shape != (len(rows), self.config["n_targets"]):
             raise ValueError(
                 f"outputs of block {block} must have shape ({len(rows)}, "
                 f"{self.config['n_targets']}), got {content.outputs.shape}"
             )
+        if len(rows) < self.block_size and self._mark(block)[0] > len(rows):
+            return
         stated = np.array([[len(rows), block_digest(block, content)]], dtype=np.uint64)
         reached("outputs")
         self.outputs[rows.start : rows.stop] = content.outputs
@@ -153,16 +167,14 @@ class ResponseStore:
         status = np.where(diverged, DIVERGED, TRAINED).astype(np.uint8)
         return Block(outputs=stored, status=status)
 
-    def _load(self, rows: range) -> Block:
+    def _load(self, block: int, n_rows: int) -> Block:
+        start = block * self.block_size
         try:
-            outputs = np.asarray(self.outputs[rows.start : rows.stop])
-            status = np.asarray(self.status[rows.start : rows.stop])
+            outputs = np.asarray(self.outputs[start : start + n_rows])
+            status = np.asarray(self.status[start : start + n_rows])
         except (ValueError, RuntimeError) as error:
             # A failed check sum of a chunk, or one that was cut short.
-            raise StoreError(
-                f"models {rows.start} to {rows.stop - 1} are damaged ({error}): "
-                "collect the run again to train them anew"
-            ) from error
+            raise self._damaged(block, str(error)) from error
         return Block(outputs=outputs, status=status)
 
     def _mark(self, block: int) -> tuple[int, int]:
@@ -172,6 +184,16 @@ class ResponseStore:
             # A damaged mark marks nothing: the block is trained again.
             return 0, 0
         return int(n_rows), int(stated)
+
+    def _damaged(self, block: int, reason: str) -> StoreError:
+        return StoreError(
+            f"{self._name(block)} is damaged ({reason}): collect the run again to "
+            "train it anew"
+        )
+
+    def _name(self, block: int) -> str:
+        rows = self.rows(block)
+        return f"block {block} (models {rows.start} to {rows.stop - 1})"
 
 
 def open_store(
@@ -189,20 +211,16 @@ def open_store(
 
     Raises:
         StoreError: If the location holds another run (naming the field that differs),
-            something else, or a store of a newer version.
+            something else, or a store of a newer version; nothing is changed then.
     """
-    _sweep(location)
-    group = _open(location, "a")
-    if not group.attrs.asdict():
-        if isinstance(location, str | Path) and list(group.keys()):
-            raise StoreError(f"store must be new or a run of dmtheory, got {location}")
-        _create(group, config, n_models)
+    group = _find(location, "r+")
+    if group is None:
+        group = _claim(location, config)
     stored = _stored_config(group, location)
     _check_same_run(stored, config)
-    store = _store(group, stored)
-    if n_models > store.n_models:
-        _extend(store, n_models)
-    return store
+    _complete(group, stored, n_models)
+    _sweep(location)
+    return _store(group, stored)
 
 
 def read_store(location: Any) -> ResponseStore:
@@ -212,11 +230,11 @@ def read_store(location: Any) -> ResponseStore:
         The open store.
 
     Raises:
-        StoreError: If there is none, or it is of a newer version.
+        StoreError: If there is none, or it is damaged or of a newer version.
     """
-    if isinstance(location, Path) and not location.exists():
+    group = _find(location, "r")
+    if group is None:
         raise StoreError(f"store must exist, got {location}")
-    group = _open(location, "r")
     return _store(group, _stored_config(group, location))
 
 
@@ -233,82 +251,110 @@ def reached(point: str) -> None:
     """Mark a point inside a block's write; tests stop the process here."""
 
 
-def _open(location: Any, mode: Any) -> zarr.Group:
+def _find(location: Any, mode: Any) -> zarr.Group | None:
+    """Open the group at a location, None if there is none; nothing is written."""
     try:
         return zarr.open_group(location, mode=mode, zarr_format=3)
     except FileNotFoundError:
-        raise StoreError(f"store must exist, got {location}") from None
-    except (ValueError, json.JSONDecodeError, KeyError) as error:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, FileExistsError) as error:
+        # Metadata that zarr cannot make sense of, an array, or a file.
         raise StoreError(f"store {location} cannot be opened: {error}") from error
 
 
+def _claim(location: Any, config: Mapping[str, Any]) -> zarr.Group:
+    """Make the group of a new run, its attributes in the same write."""
+    folder = _folder(location)
+    if folder is not None and folder.exists():
+        # A zarr.json is another collector's, first by a moment; a half-written one is
+        # what a process that was killed here left behind.
+        names = sorted(path.name for path in folder.iterdir())
+        foreign = [name for name in names if not fnmatch(name, "zarr.*.partial")]
+        if foreign and "zarr.json" not in foreign:
+            raise StoreError(
+                "store must be new, an empty folder or a run of dmtheory, but "
+                f"{location} holds {foreign[0]}"
+            )
+    attributes = {"format": FORMAT, "run": dict(config), "statuses": STATUSES}
+    with suppress(ContainsGroupError):
+        zarr.create_group(location, attributes=attributes, zarr_format=3)
+    group = _find(location, "r+")
+    assert group is not None
+    return group
+
+
+def _complete(group: zarr.Group, config: Mapping[str, Any], n_models: int) -> None:
+    """Make the arrays that a run lacks and lengthen those that are too short.
+
+    What a process that was killed at this began is completed too.
+    """
+    found = [_array(group, name) for name in ("outputs", "status")]
+    n_models = max([n_models, *(a.shape[0] for a in found if a is not None)])
+    for name, layout in _layout(config, n_models).items():
+        array = _array(group, name)
+        if array is None:
+            with suppress(ContainsArrayError):
+                group.create_array(name, **layout)
+        elif array.shape[0] < layout["shape"][0]:
+            array.resize(layout["shape"])
+
+
+def _layout(config: Mapping[str, Any], n_models: int) -> dict[str, dict[str, Any]]:
+    """Return how each array of a run is made; the status array, made last, counts."""
+    block, n_targets = config["block"], config["n_targets"]
+    arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], str, float, Any]] = {
+        "outputs": (
+            (n_models, n_targets),
+            (block, n_targets),
+            config["dtype"],
+            float("nan"),
+            ("models", "targets"),
+        ),
+        "marks": ((-(-n_models // block), 2), (1, 2), "uint64", 0, ("blocks", "mark")),
+        "status": ((n_models,), (block,), "uint8", 0, ("models",)),
+    }
+    keys = ("shape", "chunks", "dtype", "fill_value", "dimension_names")
+    return {
+        name: {**dict(zip(keys, values, strict=True)), "compressors": [Crc32cCodec()]}
+        for name, values in arrays.items()
+    }
+
+
 def _store(group: zarr.Group, config: Mapping[str, Any]) -> ResponseStore:
-    arrays: dict[str, Any] = {n: group[n] for n in ("outputs", "status", "marks")}
+    arrays = {name: _array(group, name) for name in _ARRAYS}
+    missing = [name for name, array in arrays.items() if array is None]
+    if missing:
+        raise StoreError(
+            f"store has no array {missing[0]}: collect the run again to complete it"
+        )
     return ResponseStore(config=config, group=group, **arrays)
 
 
-def _create(group: zarr.Group, config: Mapping[str, Any], n_models: int) -> None:
-    block, n_targets = config["block"], config["n_targets"]
-    common: dict[str, Any] = {
-        # Zarr does not write a chunk equal to the fill value unless told to: a block
-        # of diverged models, all NaN, would look missing.
-        "config": {"write_empty_chunks": True},
-        "compressors": [Crc32cCodec()],
-    }
-    group.create_array(
-        "outputs",
-        shape=(n_models, n_targets),
-        chunks=(block, n_targets),
-        dtype=config["dtype"],
-        fill_value=float("nan"),
-        dimension_names=("models", "targets"),
-        **common,
-    )
-    group.create_array(
-        "status",
-        shape=(n_models,),
-        chunks=(block,),
-        dtype="uint8",
-        fill_value=0,
-        dimension_names=("models",),
-        **common,
-    )
-    group.create_array(
-        "marks",
-        shape=(-(-n_models // block), 2),
-        chunks=(1, 2),
-        dtype="uint64",
-        fill_value=0,
-        dimension_names=("blocks", "mark"),
-        **common,
-    )
-    # Attributes last: a group without them is not yet a store.
-    group.update_attributes({
-        "format": FORMAT,
-        "run": dict(config),
-        "statuses": STATUSES,
-    })
-
-
-def _extend(store: ResponseStore, n_models: int) -> None:
-    n_blocks = -(-n_models // store.block_size)
-    # The status array says how many models there are, so it grows last.
-    store.outputs.resize((n_models, store.config["n_targets"]))
-    store.marks.resize((n_blocks, 2))
-    store.status.resize((n_models,))
+def _array(group: zarr.Group, name: str) -> Any:
+    try:
+        array: Any = group.get(name)
+        # Zarr does not write a chunk equal to the fill value unless the open array
+        # says so: a block of diverged models, all NaN, would be missing, and lose the
+        # bits of its NaN.
+        whole = {"write_empty_chunks": True}
+        return None if array is None else array.with_config(whole)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"store is damaged: {name}/zarr.json cannot be read ({error}); delete that "
+            "file and collect the run again"
+        ) from error
 
 
 def _stored_config(group: zarr.Group, location: Any) -> dict[str, Any]:
     attributes = group.attrs.asdict()
     version = attributes.get("format")
-    if not isinstance(version, int) or "run" not in attributes:
-        raise StoreError(f"store must be a run of dmtheory, got {location}")
-    if version > FORMAT:
+    run = attributes.get("run")
+    if isinstance(version, int) and version > FORMAT:
         raise StoreError(
             f"store has format {version}, newer than {FORMAT}: update dmtheory"
         )
-    run = attributes["run"]
-    assert isinstance(run, dict)
+    if not isinstance(version, int) or not isinstance(run, dict):
+        raise StoreError(f"store must be a run of dmtheory, got {location}")
     return dict(run)
 
 
@@ -330,10 +376,20 @@ def _short(value: Any) -> str:
 
 def _sweep(location: Any) -> None:
     """Remove half-written files of writers that are dead, on a local disk."""
-    if not isinstance(location, str | Path) or "://" in str(location):
+    folder = _folder(location)
+    if folder is None:
         return
-    folder, oldest = Path(location), time.time() - _STALE_SECONDS
-    for leftover in folder.rglob("*.partial"):
+    oldest = time.time() - _STALE_SECONDS
+    for leftover in (p for pattern in _LEFTOVERS for p in folder.glob(pattern)):
         with suppress(FileNotFoundError):
             if leftover.stat().st_mtime < oldest:
                 leftover.unlink()
+
+
+def _folder(location: Any) -> Path | None:
+    """Return the local folder of a location, None if it is elsewhere."""
+    if isinstance(location, LocalStore):
+        return location.root
+    if isinstance(location, str | Path) and "://" not in str(location):
+        return Path(location)
+    return None

@@ -10,6 +10,9 @@ from dmtheory.checks import check_open_unit
 from dmtheory.problems.base import Problem
 from dmtheory.problems.set_functions import all_masks, multilinear_extension
 
+# A weight this small moves a continuous response by very little.
+_TOUCH = 1e-6
+
 Table = Float[Tensor, "subsets targets"]
 Coefficients = Float[Tensor, "train targets"]
 
@@ -123,6 +126,13 @@ def path_averaged_derivative(
         problem: A deterministic problem, N <= 14.
         p: Inclusion probability.
         n_nodes: Nodes of the Gauss-Legendre rule on [0, 1].
+
+    Returns:
+        The average, per weight.
+
+    Raises:
+        ValueError: If F jumps elsewhere too, as minimum-norm solutions do: then the
+            bridge does not hold.
     """
     n_train = problem.description.n_train
     nodes, node_weights = _gauss_legendre(n_nodes)
@@ -133,6 +143,7 @@ def path_averaged_derivative(
         masks = torch.cat([rest[:, :i], torch.zeros(len(rest), 1), rest[:, i:]], dim=1)
         along = masks[:, None, :].repeat(1, n_nodes, 1)
         along[:, :, i] = nodes
+        _check_continuous(problem, masks, i)
         slopes = _derivative_along(problem, along.flatten(0, 1), i)
         integrals = torch.einsum(
             "snt,n->st", slopes.unflatten(0, (len(rest), n_nodes)), node_weights
@@ -154,6 +165,22 @@ def _derivative_along(
         dual = torch.autograd.forward_ad.make_dual(weights, tangent)
         outputs = problem.respond(dual, seeds)
         return torch.autograd.forward_ad.unpack_dual(outputs).tangent
+
+
+def _check_continuous(problem: Problem, masks: Tensor, i: int) -> None:
+    """Refuse an F that jumps as example i enters, but for the empty set."""
+    entering = masks.clone()
+    entering[:, i] = _TOUCH
+    seeds = torch.zeros(len(masks), dtype=torch.int64)
+    before, after = problem.respond(masks, seeds), problem.respond(entering, seeds)
+    size = before.abs().max().clamp_min(1e-300)
+    jumps = (after - before).abs().amax(1) > 1e-3 * size
+    jumps[0] = False
+    if bool(jumps.any()):
+        raise ValueError(
+            "problem must have a response that is continuous in each weight, but it "
+            f"jumps as example {i} enters: use a penalty"
+        )
 
 
 def _jump(problem: Problem, i: int) -> Float[Tensor, " targets"]:

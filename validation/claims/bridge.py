@@ -4,7 +4,8 @@ from torch import Tensor
 
 from dmtheory.agreement import statistics as st
 from dmtheory.agreement.agreement import agreement
-from dmtheory.agreement.bootstrap import Halves, bootstrap
+from dmtheory.agreement.bootstrap import bootstrap
+from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Point
 from dmtheory.theory import exhaustive
@@ -65,12 +66,11 @@ def _on_common_examples(*attributions: Attribution) -> list[Attribution]:
     return [a.restricted(fewest) for a in attributions]
 
 
-def _gain(pairs: list[Halves]) -> dict[str, Tensor]:
-    (b1, b2), averaged, matched = pairs
-    beta = (b1 + b2) / 2
+def _gain(splits: list[Split]) -> dict[str, Tensor]:
+    beta, averaged, matched = splits
 
-    def gap(halves: Halves) -> Tensor:
-        return (st.errors_in_variables_slope(beta, *halves) - 1).abs()
+    def gap(reference: Split) -> Tensor:
+        return (st.errors_in_variables_slope(beta, reference) - 1).abs()
 
     return {"gain": gap(matched) - gap(averaged)}
 

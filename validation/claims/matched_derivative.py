@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dmtheory.agreement import statistics as st
 from dmtheory.agreement.agreement import agreement
-from dmtheory.agreement.bootstrap import Halves, Interval, bootstrap
+from dmtheory.agreement.bootstrap import Interval, bootstrap
+from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.derivatives.finite_difference import FiniteDifference
@@ -127,10 +128,10 @@ def _exponent(evidence: Evidence, sizes: tuple[int, ...]) -> Interval:
     x = torch.tensor([log(n) for n in sizes], dtype=torch.float64)
     x = (x - x.mean()) / (x - x.mean()).square().sum()
 
-    def statistic(halves: list[Halves]) -> dict[str, Tensor]:
+    def statistic(splits: list[Split]) -> dict[str, Tensor]:
         errors = [
-            st.corrected_relative_error(*a, *b)
-            for a, b in zip(halves[::2], halves[1::2], strict=True)
+            st.corrected_relative_error(a, b)
+            for a, b in zip(splits[::2], splits[1::2], strict=True)
         ]
         logs = torch.stack(errors).clamp_min(1e-12).log()
         return {"exponent": torch.einsum("n,nd->d", x, logs)}
@@ -144,10 +145,10 @@ def _gain_of_terms(evidence: Evidence) -> Interval:
     Squares of independent halves' gaps are unbiased; the errors themselves are not.
     """
 
-    def statistic(halves: list[Halves]) -> dict[str, Tensor]:
-        beta, plain, expanded = halves
-        before = st.squared_relative_gap(*beta, *plain)
-        return {"gain": before - st.squared_relative_gap(*beta, *expanded)}
+    def statistic(splits: list[Split]) -> dict[str, Tensor]:
+        beta, plain, expanded = splits
+        before = st.squared_relative_gap(beta, plain)
+        return {"gain": before - st.squared_relative_gap(beta, expanded)}
 
     sides = evidence.references["derivative"], evidence.references["expansion"]
     return bootstrap([evidence.estimates["datamodel"], *sides], statistic)["gain"]

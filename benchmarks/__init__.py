@@ -1,0 +1,1 @@
+"""Benchmarks: each prints one JSON with ratios against a named peer."""
