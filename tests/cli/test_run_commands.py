@@ -1,0 +1,136 @@
+"""`dmtheory collect`, `merge`, `verify` and `fit --store`, as a user runs them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dmtheory.cli import cli
+from dmtheory.responses.store import Block, StoreError, open_store, read_store
+
+QUICK = ("--problem", "diabetes-ridge", "--models", "400", "--block", "64")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def shown(*arguments: str) -> dict:
+    done = run(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_grows_and_goes_on(here: Path) -> None:
+    first = shown("collect", *QUICK, "--store", "run.zarr")
+    assert first["trained"] == 400
+    longer = shown("collect", *QUICK[:3], "500", *QUICK[4:], "--store", "run.zarr")
+    assert (longer["models"], longer["trained"]) == (500, 500)
+    assert longer["missing blocks"] == 0
+
+
+def test_shards_merge_into_the_run(here: Path) -> None:
+    shown("collect", *QUICK, "--store", "whole.zarr")
+    for i in range(3):
+        part = shown("collect", *QUICK, "--store", f"{i}.zarr", "--shard", f"{i}/3")
+        assert 0 < part["trained"] < 400
+    merged = shown("merge", "merged.zarr", "0.zarr", "1.zarr", "2.zarr")
+    assert merged["trained"] == 400
+    whole, parts = read_store("whole.zarr"), read_store("merged.zarr")
+    for block in range(whole.n_blocks):
+        expected, found = whole.read(block), parts.read(block)
+        assert expected.outputs.tobytes() == found.outputs.tobytes()
+
+
+def test_merging_two_runs_is_refused(here: Path) -> None:
+    run("collect", *QUICK, "--store", "a.zarr")
+    run("collect", *QUICK, "--seed", "1", "--store", "b.zarr")
+    done = run("merge", "c.zarr", "a.zarr", "b.zarr")
+    assert isinstance(done.exception, StoreError)
+    assert "of one run" in str(done.exception)
+
+
+def test_verify_finds_damage_and_a_row_altered_with_its_digest(here: Path) -> None:
+    shown("collect", *QUICK, "--store", "run.zarr")
+    assert shown("verify", "run.zarr", "--rows", "3")["sound"] is True
+    config = read_store("run.zarr").config
+    store = open_store("run.zarr", config, 400)
+    honest = store.read(2)
+    forged = honest.outputs.copy()
+    forged[:, 0] += 0.25
+    store.write(2, Block(outputs=forged, status=honest.status))
+    values = json.loads(run("verify", "run.zarr", "--rows", "400", "--json").output)
+    assert values["damaged"] == []
+    assert sorted(values["different"]) == list(range(128, 192))
+    chunk = here / "run.zarr" / "outputs" / "c" / "3" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(bytes(content))
+    done = run("verify", "run.zarr", "--rows", "0", "--json")
+    assert json.loads(done.output)["damaged"] == [3]
+
+
+def test_a_datamodel_from_a_store(here: Path) -> None:
+    shown("collect", *QUICK[:3], "600", *QUICK[4:], "--store", "run.zarr")
+    from_store = shown("fit", "--store", "run.zarr", "--out", "a.npz")
+    assert from_store["models"] == 600
+    assert "Bernoulli(0.5)" in from_store["estimand"]
+    assert (here / "a.npz").exists()
+
+
+def test_a_dry_run_trains_a_pilot_and_writes_nothing(here: Path) -> None:
+    values = shown(
+        "collect", *QUICK, "--dtype", "float16", "--store", "run.zarr", "--dry-run"
+    )
+    assert values["models"] == 400
+    # 20 targets of 2 bytes and one of status.
+    assert values["gigabytes"] == pytest.approx(400 * 41 / 1e9)
+    assert values["hours"] > 0
+    assert values["seed_variance"] == 0
+    assert values["ceiling"] == pytest.approx(1.0)
+    assert values["coefficient_error"] > 0
+    assert list(here.iterdir()) == []
+
+
+def test_ones_own_problem_from_a_file(here: Path) -> None:
+    (here / "mine_for_the_command.py").write_text(
+        "import torch\n"
+        "from dmtheory.problems import SampleMean\n"
+        "problem = SampleMean(values=torch.arange(8.0, dtype=torch.float64))\n"
+    )
+    arguments = ("--problem", "mine_for_the_command.py:problem", "--models", "64")
+    assert shown("collect", *arguments, "--store", "own.zarr")["trained"] == 64
+    found = shown("verify", "own.zarr", "--problem", "mine_for_the_command.py:problem")
+    assert found["sound"] is True
+    assert len(found["retrained"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("collect", *QUICK), "store must say where"),
+        (("collect", *QUICK, "--store", "s", "--shard", "3"), "shard must look like"),
+        (("collect", *QUICK, "--store", "s", "--shard", "3/3"), "0 <= i < n"),
+        (("collect", *QUICK, "--store", "s", "--design", "foo"), "bernoulli:0.5"),
+        (("collect", *QUICK[:1], "nope", "--store", "s"), "problem must be one of"),
+        (("collect", *QUICK[:1], "no.py:x", "--store", "s"), "FILE.py:NAME"),
+        (("verify", "absent.zarr"), "store must exist"),
+        (("fit", "--store", "absent.zarr", "--out", "o.npz"), "store must exist"),
+        (("fit", "--out", "o.npz"), "give one of --store"),
+        (("merge", "out.zarr", "absent.zarr"), "store must exist"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(
+    here: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    done = run(*arguments)
+    assert done.exit_code != 0
+    assert named in f"{done.output} {done.exception}"
+    assert list(here.iterdir()) == []
