@@ -88,6 +88,8 @@ class Attribution:
                 raise ValueError(
                     f"{name} must end in shape {shape}, got {tuple(tensor.shape)}"
                 )
+            if tensor is not None:
+                check_finite(tensor, name)
 
     @property
     def exact(self) -> bool:
@@ -134,6 +136,11 @@ class Attribution:
         Raises:
             ValueError: If a label is unknown.
         """
+        for name, labels in (("train", train), ("targets", targets)):
+            if labels is not None and (
+                not labels or len(set(labels)) != len(tuple(labels))
+            ):
+                raise ValueError(f"{name} must be labels, at least one and distinct")
         train = self.train_labels if train is None else tuple(train)
         targets = self.target_labels if targets is None else tuple(targets)
         rows = torch.tensor(_positions(self.train_labels, train, "train"))

@@ -24,5 +24,5 @@ with warnings.catch_warnings(), forward_ad.dual_level():
     warnings.simplefilter("ignore", DeprecationWarning)
     forward_ad.make_dual(torch.ones(1), torch.ones(1))
 
-with install_import_hook("dmtheory", "typechecking.checked"):
+with install_import_hook("dmtheory", "beartype.beartype"):
     import dmtheory  # noqa: F401

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.checks import check_finite
 from dmtheory.designs.seeds import Purpose, permutation
 from dmtheory.identity import digest
 
@@ -50,6 +51,28 @@ class Dataset:
     raw_train: Float[Tensor, "train raw_features"] | None = None
     raw_target: Float[Tensor, "targets raw_features"] | None = None
     source: str = ""
+
+    def __post_init__(self) -> None:
+        for split in ("train", "target", "held_out"):
+            x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+            if x.ndim != 2 or x.shape[1] != self.x_train.shape[1]:
+                raise ValueError(
+                    f"x_{split} must have shape (examples, "
+                    f"{self.x_train.shape[-1]}), got {tuple(x.shape)}"
+                )
+            if y.shape != x.shape[:1]:
+                raise ValueError(
+                    f"y_{split} must have shape ({len(x)},), one entry an example, got "
+                    f"{tuple(y.shape)}"
+                )
+            check_finite(x, f"x_{split}")
+        for name in ("train", "target"):
+            labels, x = getattr(self, f"{name}_labels"), getattr(self, f"x_{name}")
+            if len(labels) != len(x):
+                raise ValueError(
+                    f"{name}_labels must have one entry an example ({len(x)}), got "
+                    f"{len(labels)}"
+                )
 
     @cached_property
     def digest(self) -> str:

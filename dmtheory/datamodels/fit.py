@@ -1,6 +1,6 @@
 """From masks and outputs, or from responses, to a datamodel."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from dmtheory.responses.responses import Responses
 _LAWS = {"ComplementaryPairs": "Bernoulli", "FixedSize": "fixed size"}
 
 
+@runtime_checkable
 class DatamodelEstimator(Protocol):
     """A rule that regresses outputs on weights."""
 

@@ -34,7 +34,8 @@ def response_derivative(
     Args:
         problem: The training map and its outputs.
         method: How to differentiate.
-        at: The point w = at * 1, at > 0, or a subset law to average over.
+        at: The point w = at * 1, at > 0, or a subset law to average over, of which only
+            p counts: the method says how many subsets, `seed` which.
         coordinates: Which examples; all by default.
         seed: The experiment's seed.
         engine: Where trainings run; in this process by default.

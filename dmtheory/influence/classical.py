@@ -53,7 +53,8 @@ def influence(
         problem: A differentiable problem.
         curvature: The exact Hessian or the Gauss-Newton matrix.
         damping: Added to the curvature of J, in its units, >= 0.
-        at: The point w = at * 1, at > 0, or a subset law to average over.
+        at: The point w = at * 1, at > 0, or a subset law to average over, at `n_models`
+            subsets of it (drawn with `seed`, not with the law's own).
         n_seeds: Trained models at a fixed point; one where training is deterministic.
         seed: The experiment's seed.
         coordinates: Which examples; all by default.

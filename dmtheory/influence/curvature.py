@@ -1,7 +1,7 @@
 """Curvature of the objective: exact Hessian and generalised Gauss-Newton."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch.func import hessian, jacfwd, jacrev, vmap
 from dmtheory.problems.base import DifferentiableProblem, normaliser
 
 
+@runtime_checkable
 class Curvature(Protocol):
     """A rule that gives the curvature of J(.; w) at a parameter vector."""
 

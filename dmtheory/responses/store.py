@@ -333,16 +333,16 @@ def _store(group: zarr.Group, config: Mapping[str, Any]) -> ResponseStore:
 def _array(group: zarr.Group, name: str) -> Any:
     try:
         array: Any = group.get(name)
-        # Zarr does not write a chunk equal to the fill value unless the open array
-        # says so: a block of diverged models, all NaN, would be missing, and lose the
-        # bits of its NaN.
-        whole = {"write_empty_chunks": True}
-        return None if array is None else array.with_config(whole)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"store is damaged: {name}/zarr.json cannot be read ({error}); delete that "
             "file and collect the run again"
         ) from error
+    # Zarr does not write a chunk equal to the fill value unless the open array says
+    # so: a block of diverged models, all NaN, would be missing, and lose the bits of
+    # its NaN.
+    whole = {"write_empty_chunks": True}
+    return None if array is None else array.with_config(whole)
 
 
 def _stored_config(group: zarr.Group, location: Any) -> dict[str, Any]:

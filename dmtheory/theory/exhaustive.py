@@ -119,8 +119,8 @@ def path_averaged_derivative(
 
     g is found by differentiating `respond` itself, so the problem must be
     differentiable in its weights; nothing here knows that the result is a datamodel.
-    Where F jumps (under `sum`, at the empty set) the term with S - i empty is the
-    jump F(e_i) - F(empty) itself.
+    The term with S - i empty is F(e_i) - F(empty) itself, since F may jump there (it
+    does under `sum`).
 
     Args:
         problem: A deterministic problem, N <= 14.
@@ -148,8 +148,8 @@ def path_averaged_derivative(
         integrals = torch.einsum(
             "snt,n->st", slopes.unflatten(0, (len(rest), n_nodes)), node_weights
         )
-        if problem.description.normalisation == "sum":
-            integrals[0] = _jump(problem, i)
+        # With no other example in, F may jump as i enters; its rise is known anyway.
+        integrals[0] = _rise_from_empty(problem, i)
         rows.append(law @ integrals)
     return torch.stack(rows)
 
@@ -183,7 +183,7 @@ def _check_continuous(problem: Problem, masks: Tensor, i: int) -> None:
         )
 
 
-def _jump(problem: Problem, i: int) -> Float[Tensor, " targets"]:
+def _rise_from_empty(problem: Problem, i: int) -> Float[Tensor, " targets"]:
     ends = torch.zeros(2, problem.description.n_train).double()
     ends[1, i] = 1.0
     empty, single = problem.respond(ends, torch.zeros(2, dtype=torch.int64))

@@ -1,18 +1,14 @@
 """Designs: which weights and seeds each row has."""
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from dmtheory.designs import (
-    AntitheticPairs,
     Bernoulli,
     ComplementaryPairs,
     CoordinatePairs,
@@ -20,47 +16,21 @@ from dmtheory.designs import (
     DisjointBlocks,
     FixedSize,
     Grouped,
-    LeaveKOut,
     LeaveOneOut,
     RandomDirections,
     Replicates,
     Stratified,
-    SubsetDesign,
     SubsetPairs,
-    class_groups,
     random_coordinates,
-    random_groups,
 )
-from dmtheory.designs.describe import design_from_json, design_to_json, resized
 from dmtheory.designs.seeds import model_seeds
 
 N_TRAIN = 6
+
+
 def whole(design: Design) -> tuple[Tensor, Tensor]:
     rows = torch.arange(design.n_models)
     return design.weights(rows, N_TRAIN), design.seeds(rows)
-
-
-@by_name
-@given(data=st.data())
-def test_any_rows_in_any_order_are_those_of_the_whole_design(
-    design: Any, data: st.DataObject
-) -> None:
-    weights, seeds = whole(design)
-    chosen = data.draw(
-        st.lists(st.integers(0, design.n_models - 1), min_size=1, max_size=8)
-    )
-    rows = torch.tensor(chosen)
-    assert torch.equal(design.weights(rows, N_TRAIN), weights[rows])
-    assert torch.equal(design.seeds(rows), seeds[rows])
-
-
-@by_name
-def test_a_design_is_a_design_of_its_stated_size(design: Any) -> None:
-    weights, seeds = whole(design)
-    assert isinstance(design, Design)
-    assert weights.shape == (24, N_TRAIN)
-    assert seeds.shape == (24,)
-    assert weights.min() >= 0
 
 
 @pytest.mark.parametrize("law", ["rademacher", "gaussian", "sparse"])

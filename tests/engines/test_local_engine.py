@@ -19,7 +19,6 @@ from counting import (
     contents,
     die_at,
     fail_at,
-    leftovers,
     marked,
     trainings,
 )
@@ -66,9 +65,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def alive(process: int) -> bool:
     try:
         os.kill(process, 0)
+        # One that nobody has waited for yet is dead too.
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()
+    return state != "Z"
 
 
 def test_a_pool_collects_what_one_process_collects(
@@ -98,12 +101,11 @@ def test_an_exception_in_a_worker_reaches_the_caller_once(
     assert trainings(log, DESIGN, BLOCK)[4] == 1
     before = marked(store, N_MODELS, BLOCK)
     assert 4 not in before
-    # Tasks that were queued may still start; none is handed to the next run.
-    time.sleep(0.2)
-    log.unlink()
-    collect_into(store, Counting(log=log), DESIGN, engine=pool, block=BLOCK)
+    # A task that was queued may still end; none is handed to the next run.
+    new = tmp_path / "new log"
+    collect_into(store, Counting(log=new), DESIGN, engine=pool, block=BLOCK)
     left = set(range(N_BLOCKS)) - before
-    assert trainings(log, DESIGN, BLOCK) == dict.fromkeys(left, 1)
+    assert trainings(new, DESIGN, BLOCK) == dict.fromkeys(left, 1)
     assert contents(store) == truth
 
 
@@ -236,13 +238,12 @@ def test_no_worker_outlives_its_driver(
     until(lambda: not alive(worker), "the worker's end")
     if end == "Ctrl-C":
         assert process.returncode == -signal.SIGINT
-        assert said.count("Traceback") == 1
+        assert "SpawnProcess" not in said
         assert said.rstrip().endswith("KeyboardInterrupt")
     else:
         assert process.returncode == -signal.SIGKILL
     before = marked(store, N_MODELS, BLOCK)
     assert before
-    assert not leftovers(store)
     log = tmp_path / "new log"
     collect_into(store, Counting(log=log), DESIGN, block=BLOCK)
     left = set(range(N_BLOCKS)) - before

@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from counting import Counting, contents, trainings
+from zarr.core.sync import sync as zarr_sync
 from zarr.storage import FsspecStore
 
 from dmtheory import collect
@@ -21,6 +22,7 @@ from dmtheory.responses.responses import load_responses, open_dataset
 from dmtheory.responses.store import StoreError, read_store
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+fsspec_sync = pytest.importorskip("fsspec.asyn").sync
 moto = pytest.importorskip("moto.server", reason="moto's server is not installed")
 
 BUCKET, BLOCK, N_MODELS = "runs", 5, 23
@@ -41,14 +43,25 @@ def endpoint() -> Iterator[str]:
         for name, value in {**SECRETS, "AWS_ENDPOINT_URL": url}.items():
             patch.setenv(name, value)
         yield url
-        s3fs.S3FileSystem.clear_instance_cache()
+        close_sessions()
     server.stop()
+
+
+def close_sessions() -> None:
+    """Close what file systems keep open until the process ends."""
+    for system in s3fs.S3FileSystem._cache.values():
+        client = system._s3
+        if client is not None and system.asynchronous:
+            zarr_sync(client.close())
+        elif client is not None:
+            fsspec_sync(system.loop, client.close)
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture
 def remote(endpoint: str) -> Any:
     """Return the file system with an empty bucket."""
-    found = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    found = s3fs.S3FileSystem(use_listings_cache=False)
     if found.exists(BUCKET):
         found.rm(BUCKET, recursive=True)
     found.mkdir(BUCKET)
@@ -76,8 +89,8 @@ def url(name: str) -> str:
 def objects(remote: Any, name: str) -> dict[str, bytes]:
     root = f"{BUCKET}/{name}.zarr"
     return {
-        path.removeprefix(f"{root}/"): content
-        for path, content in remote.cat(root, recursive=True).items()
+        path.removeprefix(f"{root}/"): remote.cat_file(path)
+        for path in remote.find(root)
     }
 
 
@@ -225,7 +238,7 @@ def test_another_run_is_refused_and_nothing_is_changed(remote: Any) -> None:
 
 
 def test_what_is_not_there_is_named(remote: Any) -> None:
-    with pytest.raises(StoreError, match="store must exist, got s3://runs/no.zarr"):
+    with pytest.raises(StoreError, match=r"store must exist, got s3://runs/no.zarr"):
         read_store(url("no"))
     with pytest.raises((StoreError, OSError), match="bucket does not exist"):
         collect(Counting(), design(), store="s3://no-such-bucket/run.zarr")

@@ -252,12 +252,15 @@ def test_the_bridge_holds_for_the_sample_mean() -> None:
     close(path_averaged_derivative(problem, 0.4), beta, 1e-8)
 
 
+@pytest.mark.parametrize("n_features", [1, 2])
 @pytest.mark.parametrize("normalisation", ["sum", "count"])
-def test_the_bridge_holds_or_refuses_where_training_jumps(normalisation: Any) -> None:
+def test_the_bridge_holds_or_refuses_where_training_jumps(
+    normalisation: Any, n_features: int
+) -> None:
     # Without ridge the minimum-norm solution jumps wherever an example adds a new
-    # direction, not at the empty set alone.
+    # direction: with one feature at the empty set alone, under count as under sum.
     problem = LeastSquares(
-        data=table(5, 2, n_targets=2, seed=1), normalisation=normalisation
+        data=table(5, n_features, n_targets=2, seed=1), normalisation=normalisation
     )
     _, beta = population_regression(tabulate(problem), 0.5)
     try:

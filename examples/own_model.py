@@ -1,0 +1,54 @@
+"""Explain one's own torch model: three estimates, and how they agree."""
+
+import torch
+from sklearn.datasets import load_wine
+from torch import nn
+
+from dmtheory import (
+    FiniteDifference,
+    GaussNewton,
+    agreement,
+    collect,
+    fit_datamodel,
+    influence,
+    response_derivative,
+)
+from dmtheory.data import Dataset, Split
+from dmtheory.designs import ComplementaryPairs
+from dmtheory.problems import SGD, Network
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(13, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+x, y = (torch.from_numpy(array) for array in load_wine(return_X_y=True))
+x = (x - x.mean(0)) / x.std(0)
+rows = Split.random(len(x), n_train=120, n_targets=10, seed=0)
+data = Dataset(
+    name="wine",
+    x_train=x[rows.train],
+    y_train=y[rows.train],
+    x_target=x[rows.target],
+    y_target=y[rows.target],
+    x_held_out=x[rows.held_out],
+    y_held_out=y[rows.held_out],
+    train_labels=tuple(f"wine {row}" for row in rows.train.tolist()),
+    target_labels=tuple(f"wine {row}" for row in rows.target.tolist()),
+)
+problem = Network(make_module=Net, data=data, training=SGD(epochs=30, weight_decay=0.05))
+
+if __name__ == "__main__":
+    datamodel = fit_datamodel(collect(problem, ComplementaryPairs(n_pairs=500, seed=1)))
+    exact = response_derivative(problem, FiniteDifference(n_seeds=5), at=0.5, seed=2)
+    guess = influence(problem, curvature=GaussNewton(), damping=1e-3, at=0.5, n_seeds=5)
+    best = datamodel.top(target=0, k=1).helpful[0]
+    print(f"most helpful: {best.label}, {best.score:+.3f} ± {1.96 * best.stderr:.3f}")
+    for name, a, b in (("datamodel", datamodel, exact), ("influence", guess, exact)):
+        s = agreement(a, b).slope
+        print(f"{name} on dF/dw: slope {s.value:.2f} ({s.low:.2f} to {s.high:.2f})")
