@@ -41,7 +41,7 @@ data = Dataset(
     train_labels=tuple(f"wine {row}" for row in rows.train.tolist()),
     target_labels=tuple(f"wine {row}" for row in rows.target.tolist()),
 )
-problem = Network(make_module=Net, data=data, training=SGD(epochs=30, weight_decay=0.05))
+problem = Network(make_module=Net, data=data, training=SGD(epochs=60, weight_decay=0.1))
 
 if __name__ == "__main__":
     datamodel = fit_datamodel(collect(problem, ComplementaryPairs(n_pairs=500, seed=1)))

@@ -62,6 +62,12 @@ def run(
     folder = out or Path("runs") / suite / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise click.UsageError(f"out must be a new or empty folder, got {folder}")
+    decided = [e for c in chosen for e in CLAIMS[c].entries if e.scale in scales]
+    if not decided:
+        raise click.UsageError(
+            f"claims and scale must meet in an entry, but none of "
+            f"{', '.join(chosen)} is decided at {', '.join(scales)}"
+        )
     torch.set_num_threads(1)
     command = f"python -m validation run {suite} --seed {seed}"
     command += f" --claims {claims}" if claims else ""
@@ -94,16 +100,18 @@ def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:
     if unknown or not wanted:
         got = repr(unknown[0]) if unknown else "none"
         raise click.UsageError(f"{name} must be among {', '.join(known)}; got {got}")
-    return wanted
+    return list(dict.fromkeys(wanted))
 
 
 def _print_verdicts(result: dict[str, Any], page: Path) -> int:
     table = Table("claim", "at", "problem", "verdict", "expected", "headline number")
     for claim in result["claims"]:
         part = claim["parts"][0]
-        number = f"{part['value']:.4g}"
-        if part["low"] != part["high"]:
-            number += f" [{part['low']:.4g}, {part['high']:.4g}]"
+        number = "not finite"
+        if None not in (part["value"], part["low"], part["high"]):
+            number = f"{part['value']:.4g}"
+            if part["low"] != part["high"]:
+                number += f" [{part['low']:.4g}, {part['high']:.4g}]"
         style = None if claim["passed"] else "bold red"
         table.add_row(
             claim["id"],

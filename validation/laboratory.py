@@ -128,14 +128,14 @@ class Laboratory:
             self.models_trained += design.n_models
         return self._responses[name]
 
-    def derivative(self, name: str, *, at: float) -> Attribution:
-        """Return dF/dw at w = at·1 by finite differences.
+    def derivative(self, name: str, *, at: float, n: int | None = None) -> Attribution:
+        """Return dF/dw at w = at·1 by finite differences, of n examples if stated.
 
         All points of a problem share their training seeds, so laws that hold seed by
         seed can be checked to rounding.
         """
         setting = self.settings[name]
-        coordinates = self.coordinates(name, setting.n_coordinates)
+        coordinates = self.coordinates(name, n or setting.n_coordinates)
         method = FiniteDifference(step=setting.step * at, n_seeds=setting.n_seeds)
 
         def make() -> Attribution:
@@ -152,7 +152,7 @@ class Laboratory:
                 ),
             )
 
-        return self._keep(("derivative", name, at), make)
+        return self._keep(("derivative", name, at, n), make)
 
     def averaged_derivative(self, name: str) -> Attribution:
         """Return the derivative averaged over subsets and the example's own weight."""

@@ -4,11 +4,14 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dmtheory.agreement.agreement import agreement
+from dmtheory.agreement.bootstrap import Interval
+from dmtheory.attribution import Attribution
 from dmtheory.engines.base import Engine, run_all
 from dmtheory.identity import digest
 from validation.cases import CASES, case
@@ -17,7 +20,12 @@ from validation.claims import CLAIMS
 from validation.environment import commit, environment
 from validation.figures import scatter
 from validation.laboratory import Laboratory, Setting
-from validation.verdict import INCONCLUSIVE, Part, combined_verdict, reason_for
+from validation.verdict import (
+    INCONCLUSIVE,
+    combined_verdict,
+    interval_to_json,
+    reason_for,
+)
 
 # Wrong estimators that every entry has to reject.
 CONTROLS = {"estimate scaled by 1.25": 1.25, "sign flipped": -1.0}
@@ -100,6 +108,7 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         _control(claim, entry, evidence, name, factor)
         for name, factor in CONTROLS.items()
     ]
+    relation = _relation(*claim.drawn(evidence))
     missed = [control["name"] for control in controls if control["passed"]]
     reason = evidence.blocked or reason_for(parts)
     if missed:
@@ -116,29 +125,43 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         "expected": claim.expected,
         "passed": not blocked and not missed and all(part.passed for part in parts),
         "parts": [part.to_json() for part in parts],
-        "statistics": {part.name: asdict(part.interval) for part in parts},
+        "statistics": {
+            name: interval_to_json(interval)
+            for name, interval in (
+                *((part.name, part.interval) for part in parts),
+                *relation.items(),
+            )
+        },
         "tolerance": list(parts[0].tolerance),
         "models_trained": evidence.models_trained,
         "seconds": measured.seconds,
         "reason": reason,
         "estimands": _estimands(evidence),
         "controls": controls,
-        "figure": _figure(claim, evidence, parts),
+        "figure": _figure(claim, evidence, relation),
     }
 
 
 def config_digest(settings: dict[str, Setting], seed: int) -> str:
-    """Return the digest of everything that decides a run's numbers."""
-    return digest(sorted((name, repr(s)) for name, s in settings.items()), seed)
+    """Return the digest of what decides a run's numbers: problems, sizes, seed."""
+    parts: list[object] = [seed]
+    for name, setting in sorted(settings.items()):
+        plain = {f.name: getattr(setting, f.name) for f in fields(setting)}
+        plain["make"] = setting.make().description.digest
+        parts += [name, sorted(plain.items())]
+    return digest(*parts)
 
 
 def write_run(run: dict[str, Any], folder: Path) -> None:
     """Write results.json and environment.json; each appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("environment", run["environment"]), ("results", run)):
+    texts = {
+        name: json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+        for name, content in (("results", run), ("environment", run["environment"]))
+    }
+    for name, text in texts.items():
         path = folder / f"{name}.json"
         partial = path.with_suffix(".partial")
-        text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(path)
 
@@ -170,7 +193,20 @@ def _control(
     }
 
 
-def _figure(claim: Claim, evidence: Evidence, parts: list[Part]) -> dict[str, Any]:
+def _relation(estimate: Attribution, reference: Attribution) -> dict[str, Interval]:
+    """Return everything that relates the two sides of the figure, with intervals.
+
+    Empty where both are exact, or where they share seeds on purpose.
+    """
+    if estimate.seeds & reference.seeds or (estimate.exact and reference.exact):
+        return {}
+    found = agreement(estimate, reference).intervals()
+    return {name.replace("_", " "): interval for name, interval in found.items()}
+
+
+def _figure(
+    claim: Claim, evidence: Evidence, relation: dict[str, Interval]
+) -> dict[str, Any]:
     estimate, reference = claim.drawn(evidence)
     predicted, label = claim.predicted_slope(evidence)
     return scatter(
@@ -179,6 +215,7 @@ def _figure(claim: Claim, evidence: Evidence, parts: list[Part]) -> dict[str, An
         title=claim.title,
         predicted_slope=predicted,
         predicted_label=label,
+        fitted_slope=relation["slope"].value if relation else None,
     )
 
 

@@ -1,6 +1,7 @@
 """From an interval and a tolerance to a verdict."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from dmtheory.agreement.bootstrap import Interval
@@ -69,15 +70,21 @@ class Part:
         return {
             "name": self.name,
             "statement": self.statement,
-            "value": self.interval.value,
-            "low": self.interval.low,
-            "high": self.interval.high,
+            **interval_to_json(self.interval),
             "tolerance": list(self.tolerance),
             "expected": self.expected,
             "verdict": self.verdict,
             "passed": self.passed,
             "note": self.note,
         }
+
+
+def interval_to_json(interval: Interval) -> dict[str, float | None]:
+    """Return plain values; JSON has no infinities, so what is not finite is null."""
+    return {
+        name: value if isfinite(value) else None
+        for name, value in asdict(interval).items()
+    }
 
 
 def combined_verdict(parts: list[Part]) -> str:

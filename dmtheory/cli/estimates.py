@@ -33,7 +33,7 @@ _CURVATURES: dict[str, Curvature] = {"hessian": ExactHessian(), "ggn": GaussNewt
 @click.option("--models", default=2000, show_default=True, help="Models to train.")
 @click.option("--estimator", type=click.Choice(["ols"]), default="ols")
 @options.normalisation
-@options.seed
+@options.seed(0)
 @options.out
 @options.as_json
 def fit(
@@ -85,7 +85,7 @@ def fit(
 @click.option("--seeds", default=20, show_default=True, help="Training seeds.")
 @click.option("--coordinates", type=int, help="Examples, drawn at random; else all.")
 @options.normalisation
-@options.seed
+@options.seed(1)
 @options.out
 @options.as_json
 def derive(
@@ -130,7 +130,7 @@ def derive(
 @click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
 @click.option("--seeds", default=1, show_default=True, help="Models to average.")
 @options.normalisation
-@options.seed
+@options.seed(2)
 @options.out
 @options.as_json
 def influence_command(

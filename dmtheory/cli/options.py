@@ -1,6 +1,7 @@
 """Options and helpers that commands share."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,15 @@ normalisation = click.option(
     show_default=True,
     help="W in (1/W) sum_j w_j l_j: the weights' sum, or N.",
 )
-seed = click.option("--seed", default=0, show_default=True, help="Experiment seed.")
+
+
+def seed(default: int) -> Callable[[Any], Any]:
+    """Return the seed option; commands whose results are compared differ in it."""
+    return click.option(
+        "--seed", default=default, show_default=True, help="Experiment seed."
+    )
+
+
 out = click.option("--out", type=FILE, required=True, help="File to write (.npz).")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -42,7 +42,7 @@ from dmtheory.responses.store import DIVERGED, ResponseStore, read_store
 @click.option("--shard", default="0/1", show_default=True, help="I/N of an array job.")
 @click.option("--dry-run", is_flag=True, help="Train a small pilot; print the plan.")
 @options.normalisation
-@options.seed
+@options.seed(0)
 @options.as_json
 def collect_command(
     problem: str,
@@ -107,7 +107,7 @@ def merge_command(out: str, stores: tuple[str, ...], as_json: bool) -> None:
 @click.option("--problem", help="To retrain rows; the store's own if it is ready.")
 @click.option("--rows", default=5, show_default=True, help="Rows to train again.")
 @options.normalisation
-@options.seed
+@options.seed(0)
 @options.as_json
 def verify_command(
     store: str,

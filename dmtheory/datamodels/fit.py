@@ -47,6 +47,7 @@ def fit_datamodel(
     design: SubsetDesign | None = None,
     estimator: DatamodelEstimator = OLS(),  # noqa: B008 -- frozen, without state
     output: str = "output",
+    problem: str | None = None,
 ) -> Attribution:
     r"""Fit a linear datamodel f(S) ~ beta_0 + sum_{i in S} beta_i, a target.
 
@@ -61,6 +62,8 @@ def fit_datamodel(
         design: The law of the masks, when masks are given.
         estimator: The regression.
         output: Name of the output function, when masks are given.
+        problem: Name of the problem, when masks are given: only estimates of one
+            problem can be compared.
 
     Returns:
         Scores in units of the raw mask, with standard errors and the intercept.
@@ -85,7 +88,7 @@ def fit_datamodel(
         )
     if outputs is None:
         raise TypeError("outputs must be given beside masks")
-    found = from_arrays(masks_or_responses, outputs, design, output)
+    found = from_arrays(masks_or_responses, outputs, design, output, problem)
     return _estimate(found, estimator)
 
 

@@ -1,6 +1,5 @@
 """Small changes around a point, both sides sharing their seed."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +24,10 @@ from dmtheory.designs.seeds import (
 # A standard normal cut off at +-_CUT has a standard deviation of _CUT/4, so that its
 # entries, scaled to unit variance, reach 4 and no farther.
 _CUT = 3.9978405908064003
-# Both nodes of the two-point Gauss-Legendre rule on [0, 1]; their weights are equal.
-_NODES = (0.5 - 0.5 / math.sqrt(3.0), 0.5 + 0.5 / math.sqrt(3.0))
+# Chebyshev's four nodes on [0, 1], as two mirrored pairs: their weights are equal and
+# the rule is exact to degree 5.
+_NODES = ((0.10267276385, 0.89732723615), (0.40620376295, 0.59379623705))
+_LEAST_NODE = _NODES[0][0]
 
 
 Point = float | tuple[float, ...]
@@ -194,13 +195,14 @@ class SubsetPairs:
     """Central pairs along each example's own weight, the others a random subset.
 
     A unit has two opposite subsets S ~ Bernoulli(p) for each coordinate i, each with
-    its own training seed. The pair is 1_{S-i} + (t +- h) e_i, with t at the first node
-    of the two-point Gauss-Legendre rule on [0, 1] for the first subset and at the
-    second node for its opposite, which cancels what is odd in S. The mean difference
-    quotient is then the subset- and path-averaged derivative
-    E_S int_0^1 g_i(1_{S-i} + t e_i) dt, up to O(h^2) and the rule's error of
-    (1/4320) d^5F/dw_i^5. Coordinates share no subset, so that their errors average
-    out in a slope over coordinates.
+    its own training seed. The pair is 1_{S-i} + (t +- h) e_i, with t at one node of a
+    mirrored pair of nodes for the first subset and at the other for its opposite, which
+    cancels what is odd in S and in t; which of the two mirrored pairs of Chebyshev's
+    four-point rule is drawn for each unit and coordinate. The mean difference quotient
+    is then the subset- and path-averaged derivative
+    E_S int_0^1 g_i(1_{S-i} + t e_i) dt, up to O(h^2) and the rule's error, of sixth
+    order. Coordinates share no subset, so that their errors average out in a slope over
+    coordinates.
 
     Attributes:
         p: Inclusion probability of the other examples.
@@ -219,9 +221,9 @@ class SubsetPairs:
     def __post_init__(self) -> None:
         check_open_unit(self.p, "p")
         check_positive(self.step, "step")
-        if self.step > _NODES[0]:
+        if self.step > _LEAST_NODE:
             raise ValueError(
-                f"step must not exceed {_NODES[0]:.3f} (weights stay >= 0), got "
+                f"step must not exceed {_LEAST_NODE:.3f} (weights stay >= 0), got "
                 f"{self.step}"
             )
         check_at_least(self.n_units, 1, "n_units")
@@ -246,7 +248,11 @@ class SubsetPairs:
             law.weights(subset, n_train),
             law.antithetic_weights(subset, n_train),
         )
-        moved = torch.tensor(_NODES, dtype=torch.float64)[second]
+        word = random_words(
+            self.seed, Purpose.OWN_WEIGHT, subset, torch.zeros(1, dtype=torch.int64)
+        )
+        nodes = torch.tensor(_NODES, dtype=torch.float64)
+        moved = nodes[word[:, 0] & 1, second]
         coordinate = torch.tensor(self.coordinates)[place]
         masks[torch.arange(len(rows)), coordinate] = moved + self.step * _side(rows)
         return masks
@@ -267,7 +273,7 @@ class SubsetPairs:
         # Given which coordinate moves, entries are independent; that one's mean is
         # off by 1/2 - p.
         shift = (0.5 - self.p) * share
-        nodes = sum((t - 0.5) ** 2 for t in _NODES) / 2 + self.step**2
+        nodes = sum((t - 0.5) ** 2 for pair in _NODES for t in pair) / 4 + self.step**2
         within = (1 - share) * self.p * (1 - self.p) + share * nodes
         between = torch.diag((0.5 - self.p) ** 2 * share) - shift[:, None] * shift
         return torch.diag(within) + between

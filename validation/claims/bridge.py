@@ -17,6 +17,8 @@ from validation.verdict import SUPPORTED, Part
 LEVELS = (0.3, 0.5)
 EXACT = 1e-8
 SLOPE = (0.95, 1.05)
+CORRELATION = 0.97
+RELATIVE_ERROR = 0.25
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
@@ -50,6 +52,18 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             statement="beta(p) = E_S ∫ g_i(1_{S-i} + t e_i) dt makes it 1",
             interval=found.slope,
             tolerance=SLOPE,
+        ),
+        Part(
+            name="correlation",
+            statement="errors taken out, at least .97",
+            interval=found.disattenuated,
+            tolerance=(CORRELATION, None),
+        ),
+        Part(
+            name="relative error",
+            statement="norm-wise, errors taken out, at most .25",
+            interval=found.corrected_relative_error,
+            tolerance=(0.0, RELATIVE_ERROR),
         ),
         Part(
             name="nearer 1 than the matched derivative",

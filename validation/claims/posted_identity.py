@@ -23,9 +23,13 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         return _measure_exactly(laboratory, entry)
     slope = laboratory.derivative(entry.problem, at=1.0)
     datamodel = laboratory.datamodel(entry.problem)
+    references = {"derivative": slope}
+    if datamodel.estimand.normalisation == "count":
+        p = datamodel.estimand.point.level
+        references["matched"] = laboratory.derivative(entry.problem, at=p)
     return Evidence(
         estimates={"datamodel": datamodel.restricted(train=slope.train_labels)},
-        references={"derivative": slope},
+        references=references,
         numbers={"delta": matched_derivative.tolerance(laboratory, entry)},
         blocked=laboratory.blocked(entry.problem),
     )
@@ -64,18 +68,29 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
                 headline=False,
             ),
         ]
-    p, delta = datamodel.estimand.point.level, evidence.numbers["delta"]
-    scaled = Interval(p * found.slope.value, p * found.slope.low, p * found.slope.high)
-    return [
-        *parts,
-        Part(
+    delta = evidence.numbers["delta"]
+    return [*parts, _what_holds_instead(evidence, found.slope, delta)]
+
+
+def _what_holds_instead(evidence: Evidence, posted: Interval, delta: float) -> Part:
+    """Return the part on the scale: 1/p if scale-free, else the matched point."""
+    datamodel, near_one = evidence.estimates["datamodel"], (1 - delta, 1 + delta)
+    if datamodel.estimand.normalisation == "sum":
+        p = datamodel.estimand.point.level
+        return Part(
             name="p times the slope",
             statement="scale-free training is off by 1/p: p·slope is near 1",
-            interval=scaled,
-            tolerance=(1 - delta, 1 + delta),
+            interval=Interval(p * posted.value, p * posted.low, p * posted.high),
+            tolerance=near_one,
             headline=False,
-        ),
-    ]
+        )
+    return Part(
+        name="slope on dF/dw(p·1)",
+        statement="divided by N as the post writes it: the matched point instead",
+        interval=agreement(datamodel, evidence.references["matched"]).slope,
+        tolerance=near_one,
+        headline=False,
+    )
 
 
 def _measure_exactly(laboratory: Laboratory, entry: Entry) -> Evidence:
@@ -113,8 +128,11 @@ CLAIM = Claim(
     entries=(
         Entry(scale="C", problem="sample-mean"),
         Entry(scale="V", problem="breast-cancer-sum"),
+        Entry(scale="V", problem="breast-cancer-count"),
         Entry(scale="V", problem="diabetes-sum"),
+        Entry(scale="V", problem="diabetes-count"),
         Entry(scale="M", problem="digits-sum"),
+        Entry(scale="M", problem="digits-count"),
     ),
     measure=measure,
     judge=judge,
