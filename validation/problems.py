@@ -108,7 +108,7 @@ def _neural(make: Callable[[], Problem], summary: str) -> Setting:
         n_coordinates=60,
         n_averaged=100,
         n_seeds=12,
-        n_units=30,
+        n_units=26,
         step=0.1,
         curvature=GaussNewton(),
         damping=0.03,

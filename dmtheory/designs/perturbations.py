@@ -1,5 +1,6 @@
 """Small changes around a point, both sides sharing their seed."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,8 @@ from dmtheory.designs.seeds import (
 _CUT = 3.9978405908064003
 # Chebyshev's four nodes on [0, 1], as two mirrored pairs: their weights are equal and
 # the rule is exact to degree 5.
-_NODES = ((0.10267276385, 0.89732723615), (0.40620376295, 0.59379623705))
+_REACHES = tuple(math.sqrt((1 + s * 2 / math.sqrt(5)) / 3) / 2 for s in (1, -1))
+_NODES = tuple((0.5 - reach, 0.5 + reach) for reach in _REACHES)
 _LEAST_NODE = _NODES[0][0]
 
 

@@ -207,7 +207,7 @@ PROBLEM = LeastSquares(data=DATA, ridge=0.2)
     ("arguments", "message"),
     [
         ({"at": 0.04}, r"step must keep weights >= 0: .* 0\.05 where .* is 0\.04"),
-        ({"at": Bernoulli(p=0.5), "step": 0.3}, r"step must not exceed 0\.211 .* 0\.3"),
+        ({"at": Bernoulli(p=0.5), "step": 0.3}, r"step must not exceed 0\.103 .* 0\.3"),
         ({"at": 0.0}, "at must be finite and > 0, got 0"),
         ({"at": -1.0}, "at must be finite and > 0, got -1"),
         ({"at": math.inf}, "at must be finite and > 0, got inf"),

@@ -134,18 +134,24 @@ def test_subset_pairs_move_one_weight_around_a_node_of_a_random_subset() -> None
     weights, seeds = whole(design)
     # Rows come as (unit, subset or its opposite, coordinate, side).
     table = weights.unflatten(0, (n_units, 2, 3, 2))
-    nodes = 0.5 + math.sqrt(1 / 12) * torch.tensor([[-1.0], [1.0]]).double()
-    moves = nodes + torch.tensor([step, -step], dtype=torch.float64)
+    # The equal-weight rule of four points on [0, 1]; one mirrored pair a unit.
+    reaches = [math.sqrt((1 + s * 2 / math.sqrt(5)) / 3) / 2 for s in (1, -1)]
+    nodes = 0.5 + torch.tensor([[-r, r] for r in reaches], dtype=torch.float64)
+    moves = torch.tensor([step, -step], dtype=torch.float64)
+    expected = nodes[:, :, None] + moves  # which pair, subset, side
+    drawn = set()
     for place, coordinate in enumerate(coordinates):
         others = [i for i in range(N_TRAIN) if i != coordinate]
         moved = table[:, :, place]
-        torch.testing.assert_close(
-            moved[..., coordinate], moves.expand(n_units, 2, 2), rtol=0, atol=1e-15
-        )
+        for unit in moved[..., coordinate]:
+            gaps = (expected - unit).abs().amax((1, 2))
+            assert gaps.min() <= 1e-15
+            drawn.add(int(gaps.argmin()))
         rest = moved[..., others]
         assert set(rest.unique().tolist()) == {0.0, 1.0}
         assert torch.equal(rest[:, :, 0], rest[:, :, 1])  # both sides, one subset
         assert torch.equal(rest[:, 0], 1 - rest[:, 1])  # opposite at p = 1/2
+    assert drawn == {0, 1}  # both pairs of nodes among 12 draws
     pairs = seeds.unflatten(0, (-1, 2))
     assert torch.equal(pairs[:, 0], pairs[:, 1])
     assert len(pairs.unique()) == len(pairs)
@@ -201,7 +207,7 @@ BAD_INPUTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (
         SubsetPairs,
         {"p": 0.5, "step": 0.22, **some},
-        "step must not exceed 0.211 .* got 0.22",
+        "step must not exceed 0.103 .* got 0.22",
     ),
     (
         SubsetPairs,

@@ -38,7 +38,7 @@ from dmtheory.problems import (
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
-from dmtheory.engines.ray import RayEngine, ray_cluster  # noqa: E402
+from dmtheory.engines.ray_cluster import RayEngine, ray_cluster  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TEST_FOLDERS = [str(ROOT / "tests"), str(Path(__file__).parent)]
@@ -354,7 +354,7 @@ def test_a_task_that_no_place_of_this_machine_can_hold_is_refused(
 JOIN = """
 import os, sys
 import torch
-from dmtheory.engines.ray import ray_cluster
+from dmtheory.engines.ray_cluster import ray_cluster
 os.environ["RAY_ADDRESS"] = sys.argv[1]
 with ray_cluster() as engine:
     engine.run(abs, range(3), print)
@@ -374,7 +374,7 @@ def test_another_process_joins_by_address_and_leaves_the_cluster(
 START = """
 import sys
 import test_ray_engine as t
-from dmtheory.engines.ray import ray_cluster
+from dmtheory.engines.ray_cluster import ray_cluster
 
 def stop(index, result):
     print(*t.descendants(t.os.getpid()), flush=True)
@@ -430,7 +430,9 @@ def test_what_no_engine_can_be_is_refused_before_anything_starts(
 
 
 def test_without_ray_one_line_says_what_to_install() -> None:
-    script = "import sys; sys.modules['ray'] = None; import dmtheory.engines.ray"
+    script = (
+        "import sys; sys.modules['ray'] = None; import dmtheory.engines.ray_cluster"
+    )
     done = run(script)
     last = done.stderr.strip().splitlines()[-1]
     assert last == "ImportError: the Ray engine needs Ray: pip install dmtheory[ray]"

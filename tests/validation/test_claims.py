@@ -57,7 +57,7 @@ def test_claim_fails_when_scaled_or_flipped(
 
 def test_posted_slopes_lie_where_theory_says(judged) -> None:
     for claim_id, entry in QUICK:
-        if claim_id == "posted-identity":
+        if claim_id == "posted-identity" and not entry.problem.endswith("count"):
             slope = judged(claim_id, entry)["parts"][0]
             assert 1.7 < slope["low"] <= slope["high"] < 2.6
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from dmtheory.agreement import statistics as st
-from dmtheory.agreement.agreement import agreement
 from dmtheory.agreement.bootstrap import Interval, bootstrap
 from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
@@ -24,6 +23,7 @@ from dmtheory.theory.expansions import second_order_terms
 from validation.claim import Claim, Entry, Evidence
 from validation.laboratory import Laboratory
 from validation.problems import resized
+from validation.relate import relate
 from validation.verdict import SUPPORTED, Part
 
 NEURAL_TOLERANCE = 0.25
@@ -82,7 +82,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         evidence.references["derivative"],
     )
     delta = evidence.numbers["delta"]
-    found = agreement(datamodel, slope)
+    found = relate(datamodel, slope)
     parts = [
         Part(
             name="slope of beta on dF/dw(p·1)",

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from dmtheory.agreement.agreement import agreement
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
 from dmtheory.problems.linear import LeastSquares
@@ -10,6 +9,7 @@ from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.convex_influence import leverages
 from validation.claims.exact import norm_wise_error
 from validation.laboratory import Laboratory
+from validation.relate import relate
 from validation.verdict import REFUTED, Part
 
 POSTED = (0.9, 1.1)
@@ -37,7 +37,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     """The posted slope is N, not 1; with dF/deps it is 1."""
     removal = evidence.estimates["leave one out"]
     slope = evidence.references["derivative"]
-    posted = agreement(removal, slope.scaled(1 / slope.n_train)).slope
+    posted = relate(removal, slope.scaled(1 / slope.n_train)).slope
     headline = Part(
         name="slope of the removal on (1/N) dF/dw",
         statement="F(D-i) = F(D) - (1/N) dF/dw_i would make it 1",
@@ -84,7 +84,7 @@ def _judge_first_order(
         Part(
             name="slope of the removal on (1/N) dF/deps",
             statement="F(D-i) ~ F(D) - (1/N) dF/deps_i, to first order",
-            interval=agreement(removal, predicted).slope,
+            interval=relate(removal, predicted).slope,
             tolerance=near_one,
             headline=False,
         ),

@@ -1,6 +1,5 @@
 """The post's theorem as written: beta(1/2) = dF/dw at w = 1."""
 
-from dmtheory.agreement.agreement import agreement
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Point
@@ -11,6 +10,7 @@ from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims import matched_derivative
 from validation.claims.exact import exact_attribution, sample_mean_derivative
 from validation.laboratory import Laboratory
+from validation.relate import relate
 from validation.verdict import REFUTED, Part
 
 EQUALITY = (0.9, 1.1)
@@ -38,7 +38,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
 def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     """The slope is no 1, the direction is kept, and p times the slope is near 1."""
     datamodel = evidence.estimates["datamodel"]
-    found = agreement(datamodel, evidence.references["derivative"])
+    found = relate(datamodel, evidence.references["derivative"])
     parts = [
         Part(
             name="slope of beta on dF/dw(1)",
@@ -87,7 +87,7 @@ def _what_holds_instead(evidence: Evidence, posted: Interval, delta: float) -> P
     return Part(
         name="slope on dF/dw(p·1)",
         statement="divided by N as the post writes it: the matched point instead",
-        interval=agreement(datamodel, evidence.references["matched"]).slope,
+        interval=relate(datamodel, evidence.references["matched"]).slope,
         tolerance=near_one,
         headline=False,
     )
