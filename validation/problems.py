@@ -95,7 +95,7 @@ def _tiny(make: Callable[[], Problem], summary: str) -> Setting:
 
 def _convex(make: Callable[[], Problem], summary: str, n_models: int) -> Setting:
     return Setting(
-        make=make, summary=summary, n_models=n_models, n_averaged=96, n_units=40
+        make=make, summary=summary, n_models=n_models, n_averaged=96, n_units=24
     )
 
 

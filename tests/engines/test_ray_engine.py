@@ -19,10 +19,13 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from samples import table
 from torch import Tensor
 
 from dmtheory import collect
+from dmtheory.catalogue import ready_problem
+from dmtheory.cli import cli
 from dmtheory.designs import Bernoulli
 from dmtheory.engines.base import Engine
 from dmtheory.engines.local import WorkerDied
@@ -349,6 +352,17 @@ def test_a_task_that_no_place_of_this_machine_can_hold_is_refused(
     refused = r"\(CPU 2, GPU 0\), got 3 and 0$"
     with pytest.raises(ValueError, match=refused), ray_cluster(num_cpus=3):
         pass
+
+
+def test_the_command_line_collects_on_ray(engine: RayEngine, tmp_path: Path) -> None:
+    chosen = ["--problem", "diabetes-ridge", "--models", "20", "--block", "8"]
+    there, here = tmp_path / "there", tmp_path / "here"
+    where = ["--store", str(there), "--engine", "ray"]
+    done = CliRunner().invoke(cli, ["collect", *chosen, *where])
+    assert done.exit_code == 0, done.output
+    design = Bernoulli(p=0.5, n_models=20, seed=0)
+    collect(ready_problem("diabetes-ridge"), design, store=here, block=8)
+    assert files(there) == files(here)
 
 
 JOIN = """
