@@ -17,8 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dmtheory.responses.store import StoreError
-
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -44,7 +42,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
             "interrupted; what was finished is kept, nothing is half-written", err=True
         )
         sys.exit(INTERRUPTED)
-    except (ValueError, TypeError, OSError, StoreError, ImportError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         _fail(str(error))
     sys.exit(status if isinstance(status, int) else 0)
 

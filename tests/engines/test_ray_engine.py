@@ -43,6 +43,9 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 from dmtheory.engines.ray_cluster import RayEngine, ray_cluster  # noqa: E402
 
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="processes are counted in /proc"
+)
 ROOT = Path(__file__).parents[2]
 TEST_FOLDERS = [str(ROOT / "tests"), str(Path(__file__).parent)]
 SECONDS = 60
