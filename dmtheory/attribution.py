@@ -10,6 +10,8 @@ from torch import Tensor
 from dmtheory.checks import check_at_least, check_choice, check_finite
 from dmtheory.estimand import UNITS, Estimand, Unit
 
+_NORMAL_95 = 1.959964
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -24,6 +26,14 @@ class Entry:
     label: str
     score: float
     stderr: float | None
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The score's normal 95 % interval; None where its error is unknown."""
+        if self.stderr is None:
+            return None
+        margin = _NORMAL_95 * self.stderr
+        return self.score - margin, self.score + margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from validation.laboratory import Laboratory
 
 CASES = ("breast-cancer-sum", "digits-sum")
 SHOWN = 4
-_NORMAL_95 = 1.959964
 _FEATURES_SHOWN = 6
 
 
@@ -59,10 +58,7 @@ def _estimate(
     )
 
     def entry(found: Entry) -> dict[str, Any]:
-        low = high = None
-        if found.stderr is not None:
-            low = found.score - _NORMAL_95 * found.stderr
-            high = found.score + _NORMAL_95 * found.stderr
+        low, high = found.limits or (None, None)
         return {
             "label": found.label,
             "score": found.score,

@@ -14,8 +14,6 @@ from dmtheory.catalogue import PROBLEMS
 from dmtheory.cli import options
 from dmtheory.files import load_attribution
 
-_NORMAL_95 = 1.959964
-
 
 @click.command()
 @options.as_json
@@ -90,7 +88,7 @@ def show(file: Path, target: str, top: int, as_json: bool) -> None:
 
 
 def _limits(entry: Entry) -> str:
-    if entry.stderr is None:
+    if entry.limits is None:
         return "unknown"
-    margin = _NORMAL_95 * entry.stderr
-    return f"{entry.score - margin:.5f} to {entry.score + margin:.5f}"
+    low, high = entry.limits
+    return f"{low:.5f} to {high:.5f}"

@@ -40,7 +40,6 @@ class Purpose(IntEnum):
     REPLICATE = 10
     GROUP = 11
     DIRECTION = 12
-    SHARE = 13
 
 
 def philox(
