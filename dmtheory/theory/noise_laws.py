@@ -1,15 +1,63 @@
 """How well an estimate from m models correlates with the truth.
 
 L = p(1-p) sum beta^2 is the variance of the linear part, sigma^2 = sigma_r^2 + V_high
-that of seeds and higher-degree terms, N the number of players.
+that of seeds and higher-degree terms, N the number of players. A correlation's square
+is a function of the ratio s = sigma^2/L; each such law is one function of tensors, so
+that budgets can be solved for many targets and draws at once.
 
 References:
-    Wishart moments for OLS; theory page, section 4.
+    Wishart moments for OLS; Dobriban and Wager 2018 for ridge; theory page, section 4.
 """
 
 import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from dmtheory.checks import check_at_least, check_positive
+
+Numbers = Float[Tensor, "..."]
+# Squared correlation from (ratio, n_train, n_rows).
+Law = Callable[[Tensor, int, Tensor], Tensor]
+
+
+def ols_law(ratio: Numbers, n_train: int, n_rows: Numbers) -> Numbers:
+    """Return r^2 = 1/(1 + N s/(m - N - 2)) of OLS with an intercept.
+
+    0 where m <= N + 2.
+    """
+    return _share(n_train * ratio, n_rows - n_train - 2)
+
+
+def pairs_law(ratio: Numbers, n_train: int, n_rows: Numbers) -> Numbers:
+    """Return r^2 = 1/(1 + N s/(M - N - 1)) of OLS on M half differences of pairs.
+
+    s is the variance of half a difference beyond its linear part, over L; 0 where
+    M <= N + 1.
+    """
+    return _share(n_train * ratio, n_rows - n_train - 1)
+
+
+def difference_of_means_law(ratio: Numbers, n_train: int, n_rows: Numbers) -> Numbers:
+    """Return r^2 = 1/(1 + N (s + 1)/m): what others do is noise to each example."""
+    return _share(n_train * (ratio + 1), n_rows)
+
+
+def ridge_law(ratio: Numbers, n_train: int, n_rows: Numbers) -> Numbers:
+    r"""Return r^2 = 1 - lam mu of ridge at its best penalty, any m.
+
+    For isotropic coefficients, gamma = N/m, lam = gamma s and
+    mu = [-(1 - gamma + lam) + sqrt((1 - gamma + lam)^2 + 4 gamma lam)]/(2 gamma lam).
+    """
+    gamma = n_train / n_rows
+    lam = gamma * ratio
+    half = (1 - gamma + lam) / 2
+    root = (half.square() + gamma * lam).sqrt()
+    # lam mu = (root - half)/gamma; where half > 0 that difference cancels.
+    shortfall = torch.where(half > 0, lam / (root + half), (root - half) / gamma)
+    return (1 - shortfall).clamp(0, 1)
 
 
 def ols_correlation(signal: float, noise: float, n_train: int, n_models: int) -> float:
@@ -17,10 +65,7 @@ def ols_correlation(signal: float, noise: float, n_train: int, n_models: int) ->
 
     sqrt(L/(L + N sigma^2/(m - N - 2))); 0 where m <= N + 2.
     """
-    check_positive(signal, "signal")
-    if n_models <= n_train + 2:
-        return 0.0
-    return math.sqrt(signal / (signal + n_train * noise / (n_models - n_train - 2)))
+    return _correlation(ols_law, signal, noise, n_train, n_models)
 
 
 def pairs_correlation(signal: float, noise: float, n_train: int, n_pairs: int) -> float:
@@ -28,10 +73,48 @@ def pairs_correlation(signal: float, noise: float, n_train: int, n_pairs: int) -
 
     sqrt(L/(L + N sigma_d^2/(M - N - 1))); 0 where M <= N + 1.
     """
+    return _correlation(pairs_law, signal, noise, n_train, n_pairs)
+
+
+def difference_of_means_correlation(
+    signal: float, noise: float, n_train: int, n_models: int
+) -> float:
+    """Return the same for differences of means, sqrt(L/(L + N (sigma^2 + L)/m))."""
+    return _correlation(difference_of_means_law, signal, noise, n_train, n_models)
+
+
+def ridge_correlation(
+    signal: float, noise: float, n_train: int, n_models: int
+) -> float:
+    """Return the same for ridge at its best penalty and isotropic coefficients."""
+    return _correlation(ridge_law, signal, noise, n_train, n_models)
+
+
+def expected_lds(
+    correlation: float,
+    signal: float,
+    curved: float,
+    seed_variance: float,
+    n_seeds: int,
+) -> float:
+    """Return the linear datamodeling score that a correlation with L's part gives.
+
+    r sqrt(L/(L + V_high + sigma_r^2/R)), on the scale of ranks.
+
+    Args:
+        correlation: r, with the linear part on new subsets.
+        signal: L.
+        curved: V_high.
+        seed_variance: sigma_r^2.
+        n_seeds: R, training seeds a held-out subset.
+
+    Returns:
+        The expected Spearman correlation, for normal pairs.
+    """
     check_positive(signal, "signal")
-    if n_pairs <= n_train + 1:
-        return 0.0
-    return math.sqrt(signal / (signal + n_train * noise / (n_pairs - n_train - 1)))
+    check_at_least(n_seeds, 1, "n_seeds")
+    total = signal + curved + seed_variance / n_seeds
+    return spearman_of_normal(correlation * math.sqrt(signal / total))
 
 
 def ceiling(signal: float, seed_variance: float, n_seeds: int) -> float:
@@ -49,7 +132,27 @@ def spearman_of_normal(pearson: float) -> float:
     return 6 / math.pi * math.asin(pearson / 2)
 
 
+def spearman_map(pearson: Numbers) -> Numbers:
+    """Return the same of many correlations."""
+    return 6 / math.pi * torch.asin(pearson / 2)
+
+
 def coefficient_error(noise: float, p: float, n_models: int) -> float:
     """Return the standard error of one coefficient, sigma/sqrt(m p(1-p))."""
     check_at_least(n_models, 1, "n_models")
     return math.sqrt(noise / (n_models * p * (1 - p)))
+
+
+def _share(noise: Tensor, freedom: Tensor) -> Tensor:
+    """Return 1/(1 + noise/freedom), 0 where there is no freedom."""
+    return torch.where(freedom > 0, freedom / (freedom + noise), 0.0).clamp_min(0)
+
+
+def _correlation(
+    law: Law, signal: float, noise: float, n_train: int, n_rows: int
+) -> float:
+    check_positive(signal, "signal")
+    check_at_least(n_rows, 1, "n_models")
+    ratio = torch.tensor(noise / signal, dtype=torch.float64)
+    rows = torch.tensor(n_rows, dtype=torch.float64)
+    return math.sqrt(law(ratio, n_train, rows).item())
