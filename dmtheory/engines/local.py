@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from dmtheory.checks import check_at_least
+from dmtheory.engines.devices import CPU, check_devices, give_device
 
 # A block whose worker dies this often is not tried again.
 MAX_ATTEMPTS = 3
@@ -44,12 +45,25 @@ class Processes:
     Two intra-op threads are slower than one on the small operations of many small
     models, so parallelism is over blocks of models. A pool whose worker was killed is
     replaced and the tasks in flight are tried again.
+
+    Each process trains on one device for as long as it lives: process k of a pool, old
+    or new, on device k mod len(devices).
     """
 
-    def __init__(self, n_processes: int) -> None:
-        """Prepare a pool; processes start with the first task."""
+    def __init__(
+        self, n_processes: int | None = None, *, devices: Sequence[str] = (CPU,)
+    ) -> None:
+        """Prepare a pool; processes start with the first task.
+
+        Args:
+            n_processes: Processes, at least 1; one a device by default.
+            devices: Names of devices, such as ("cuda:0", "cuda:1").
+        """
+        check_devices(devices)
+        n_processes = len(devices) if n_processes is None else n_processes
         check_at_least(n_processes, 1, "n_processes")
         self._n_processes = n_processes
+        self._devices = tuple(devices)
         self._pool = self._start()
 
     def run(
@@ -97,10 +111,12 @@ class Processes:
 
     def _start(self) -> ProcessPoolExecutor:
         # Spawned, not forked: a fork of a process whose threads hold locks may hang.
+        context = get_context("spawn")
         return ProcessPoolExecutor(
             max_workers=self._n_processes,
-            mp_context=get_context("spawn"),
+            mp_context=context,
             initializer=_prepare_worker,
+            initargs=(context.Value("q", 0), self._devices),
         )
 
     def _submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
@@ -134,13 +150,29 @@ class Processes:
 
 
 @contextmanager
-def process_pool(n_processes: int) -> Iterator[Processes]:
+def process_pool(
+    n_processes: int | None = None, *, devices: Sequence[str] = (CPU,)
+) -> Iterator[Processes]:
     """Open a pool of processes; on leaving, blocks in flight are waited for.
 
     A script that opens a pool needs the `if __name__ == "__main__":` guard, because
     its processes import the script anew.
+
+    A problem trains on the device of the weights that it is given; its outputs come
+    back to the CPU.
+
+    Args:
+        n_processes: Processes, at least 1; one a device by default.
+        devices: Devices that they train on, process k on device k mod len(devices);
+            `local_devices()` names every GPU of this machine.
+
+    Yields:
+        The pool.
+
+    Raises:
+        ValueError: If a device does not exist, or there are no processes.
     """
-    pool = Processes(n_processes)
+    pool = Processes(n_processes, devices=devices)
     try:
         yield pool
     finally:
@@ -151,8 +183,12 @@ def _is_broken(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(started: Any, devices: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    give_device(devices[number % len(devices)])
     # Ctrl-C in a terminal reaches workers too; they end without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with_driver, daemon=True).start()

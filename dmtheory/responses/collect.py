@@ -11,7 +11,8 @@ from torch import Tensor
 from dmtheory.checks import check_at_least
 from dmtheory.designs.base import Design
 from dmtheory.engines.base import Engine, run_all
-from dmtheory.engines.local import Serial
+from dmtheory.engines.devices import CPU, worker_device
+from dmtheory.engines.named import engine_named
 from dmtheory.problems.base import Problem
 from dmtheory.responses.responses import Responses, responses_of
 from dmtheory.responses.run import run_config
@@ -25,7 +26,7 @@ def collect(
     design: Design,
     *,
     store: Any = None,
-    engine: Engine | None = None,
+    engine: Engine | str | None = "local",
     block: int = 256,
     dtype: str = "float64",
     progress: Progress | None = None,
@@ -39,13 +40,18 @@ def collect(
         problem: The training map and its outputs.
         design: Weight vectors and seeds.
         store: Where blocks are kept: a path, a URL or a zarr store; in memory if None.
-        engine: Where blocks run; in this process by default.
+        engine: Where blocks run: "local" in this process, "ray" on a cluster that is
+            opened for the call, or an engine that is open, such as `process_pool(4)`.
         block: Models a block, at least 1; the unit of work and of storage.
         dtype: Precision of stored outputs: float64, float32 or float16.
         progress: Called with the number of models that were just finished.
 
     Returns:
         Outputs of all rows, in order.
+
+    Raises:
+        ValueError: If an argument is out of range, or no engine has the name.
+        TypeError: If the engine is neither a name nor an engine.
     """
     check_at_least(block, 1, "block")
     if store is not None:
@@ -66,7 +72,8 @@ def collect(
             progress(len(rows[n_blocks - 1]))
 
     train = partial(train_block, problem, design)
-    outputs = torch.cat(run_all(engine or Serial(), train, rows, done))
+    with engine_named(engine) as workers:
+        outputs = torch.cat(run_all(workers, train, rows, done))
     return Responses(
         outputs=outputs,
         design=design,
@@ -80,7 +87,7 @@ def collect_into(
     problem: Problem,
     design: Design,
     *,
-    engine: Engine | None = None,
+    engine: Engine | str | None = "local",
     block: int = 256,
     dtype: str = "float64",
     shard: tuple[int, int] = (0, 1),
@@ -95,7 +102,8 @@ def collect_into(
         store: A path, a URL that zarr reaches, or a zarr store.
         problem: The training map and its outputs.
         design: Weight vectors and seeds; with more rows than before it extends the run.
-        engine: Where blocks run; in this process by default.
+        engine: Where blocks run: "local" in this process, "ray" on a cluster that is
+            opened for the call, or an engine that is open, such as `process_pool(4)`.
         block: Models a block, at least 1.
         dtype: Precision of stored outputs: float64, float32 or float16.
         shard: (i, n) trains the blocks i, i + n, ... only, for array jobs.
@@ -105,17 +113,23 @@ def collect_into(
         The open store.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or no engine has the name.
+        TypeError: If the engine is neither a name nor an engine.
+        StoreError: If the store holds something else, or cannot be reached.
     """
+    chosen = engine_named(engine)
     index, n_shards = shard
     if n_shards < 1 or not 0 <= index < n_shards:
         raise ValueError(f"shard must be i/n with 0 <= i < n, got {index}/{n_shards}")
     config = run_config(problem.description, design, block=block, dtype=dtype)
     opened = open_store(store, config, design.n_models)
     mine = [b for b in range(opened.n_blocks) if b % n_shards == index]
-    missing = [b for b in mine if not opened.is_done(b)]
+    done = opened.done(mine)
+    missing = [b for b in mine if b not in done]
     report = progress or (lambda _: None)
-    report(sum(len(opened.rows(b)) for b in set(mine) - set(missing)))
+    report(sum(len(opened.rows(b)) for b in done))
+    if not missing:
+        return opened
     taken: list[int] = []
 
     def keep(task: int, outputs: Tensor) -> None:
@@ -124,14 +138,21 @@ def collect_into(
         report(len(outputs))
 
     train = partial(train_block, problem, design)
-    (engine or Serial()).run(train, _to_train(opened, missing, taken), keep)
+    with chosen as workers:
+        workers.run(train, _to_train(opened, missing, taken), keep)
     return opened
 
 
 def train_block(problem: Problem, design: Design, rows: Tensor) -> Tensor:
-    """Return the outputs of some rows of a design."""
-    weights = design.weights(rows, problem.description.n_train)
-    return problem.respond(weights, design.seeds(rows))
+    """Return the outputs of some rows of a design, on the CPU in float64.
+
+    Weights and seeds are made on the CPU, the same bits everywhere, and moved to the
+    device of this process, which is where the problem trains.
+    """
+    device = worker_device()
+    weights = design.weights(rows, problem.description.n_train).to(device)
+    outputs = problem.respond(weights, design.seeds(rows).to(device))
+    return outputs.detach().to(CPU, torch.float64)
 
 
 def _to_train(
@@ -142,7 +163,7 @@ def _to_train(
     Another collector may have written a block by then. Each takes blocks in an order of
     its own: two that walk in step would train every block twice.
     """
-    damaged = {block for block in missing if store.is_marked(block)}
+    damaged = store.marked(missing)
     for block in SystemRandom().sample(missing, len(missing)):
         if block in damaged or not store.is_marked(block):
             taken.append(block)

@@ -85,16 +85,18 @@ def verify(
                 f"problem must be the store's ({opened.config['problem']}, digest "
                 f"{theirs}), got {problem.description.name} with digest {ours}"
             )
-    missing, damaged, diverged, sound = [], [], 0, []
-    for block in range(opened.n_blocks):
-        if not opened.is_marked(block):
-            missing.append(block)
+    blocks = range(opened.n_blocks)
+    marked = opened.marked(blocks)
+    missing: list[int] = []
+    damaged: list[int] = []
+    sound: list[int] = []
+    diverged = 0
+    for block, content in opened.contents(blocks):
+        if content is not None:
+            diverged += int((content.status == DIVERGED).sum())
+            sound += list(opened.rows(block))
         else:
-            try:
-                diverged += int((opened.read(block).status == DIVERGED).sum())
-                sound += list(opened.rows(block))
-            except StoreError:
-                damaged.append(block)
+            (damaged if block in marked else missing).append(block)
         if progress is not None:
             progress(1)
     order = permutation(seed, Purpose.SPLIT, 0, torch.arange(len(sound)))
@@ -132,16 +134,17 @@ def merge(out: Any, stores: Sequence[Any]) -> ResponseStore:
     for place, shard in zip(stores, shards, strict=True):
         if shard.config != merged.config:
             raise StoreError(f"stores must be of one run, but {place} is of another")
-        for block in range(shard.n_blocks):
-            if shard.is_done(block) and not merged.is_done(block):
-                _copy(shard, merged, block)
+        wanted = [b for b in range(shard.n_blocks) if _as_long(shard, merged, b)]
+        there = merged.done(wanted)
+        for block, content in shard.contents([b for b in wanted if b not in there]):
+            if content is not None:
+                merged.write(block, content)
     return merged
 
 
-def _copy(source: ResponseStore, target: ResponseStore, block: int) -> None:
+def _as_long(source: ResponseStore, target: ResponseStore, block: int) -> bool:
     # A shorter run's last block is partial where the longer one's is not.
-    if len(source.rows(block)) == len(target.rows(block)):
-        target.write(block, source.read(block))
+    return len(source.rows(block)) == len(target.rows(block))
 
 
 def _same(store: ResponseStore, problem: Problem | None, row: int) -> bool:

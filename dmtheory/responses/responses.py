@@ -68,7 +68,11 @@ def responses_of(store: "ResponseStore") -> Responses:
     """Return all responses of an open store, every block checked against its mark."""
     from dmtheory.responses.store import DIVERGED
 
-    blocks = [store.read(block) for block in range(store.n_blocks)]
+    # Reading a block that is none says which it is, and what to do.
+    blocks = [
+        store.read(block) if content is None else content
+        for block, content in store.contents(range(store.n_blocks))
+    ]
     outputs = np.concatenate([block.outputs for block in blocks]).astype(np.float64)
     status = np.concatenate([block.status for block in blocks])
     return Responses(
@@ -87,23 +91,40 @@ def design_of(store: "ResponseStore") -> Design:
 def open_dataset(location: Any) -> "xarray.Dataset":
     """Open a store as a labelled dataset, without reading outputs.
 
+    Of a run whose extension is under way or was cut short it has the models that all
+    arrays have room for; those that are not trained have status 0.
+
     Args:
         location: A path, a URL or a zarr store.
 
     Returns:
         `outputs` [models, targets] and `status` [models], with target labels and each
         model's training seed as coordinates.
+
+    Raises:
+        StoreError: If the store is missing, damaged or cannot be reached.
     """
     import xarray
 
+    from dmtheory.responses.remote import reaching
     from dmtheory.responses.store import read_store
 
     store = read_store(location)
-    dataset = xarray.open_zarr(
-        store.group.store, chunks=None, consolidated=False, zarr_format=3
-    )
+    # Each alone: while a run is extended its arrays differ in length.
+    with reaching(location):
+        alone = [
+            xarray.open_zarr(
+                store.group.store,
+                chunks=None,
+                consolidated=False,
+                zarr_format=3,
+                drop_variables=others,
+            ).isel(models=slice(store.n_models))
+            for others in (["status", "marks"], ["outputs", "marks"])
+        ]
+    dataset = xarray.merge(alone, join="exact", combine_attrs="override")
     seeds = design_of(store).seeds(torch.arange(store.n_models))
-    return dataset.drop_vars("marks").assign_coords(
+    return dataset.assign_coords(
         targets=list(store.config["target_labels"]),
         seed=("models", seeds.numpy()),
     )

@@ -16,7 +16,8 @@ from it, so whoever opens a store next completes what a killed process began.
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -29,17 +30,24 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ContainsArrayError, ContainsGroupError
 from zarr.storage import LocalStore
 
+from dmtheory.responses.remote import StoreError, place_of, reaching
+
 FORMAT = 1
 TRAINED, DIVERGED = 1, 2
 STATUSES = {"1": "trained", "2": "diverged: outputs are not finite"}
 # A chunk takes far less than this to write; older leftovers have a dead writer.
 _STALE_SECONDS = 600.0
-_ARRAYS = ("outputs", "status", "marks")
+# In the order in which they are made and lengthened.
+_ARRAYS = ("outputs", "marks", "status")
+# Blocks that are read at a time: what counts over a network is waiting, not work.
+_READERS = 16
+# Blocks that are held before the first of them is used, at most.
+_AHEAD = 64
 _LEFTOVERS = ("zarr.*.partial", *(f"{name}/**/*.partial" for name in _ARRAYS))
 
 
-class StoreError(RuntimeError):
-    """A store is missing, damaged, from a newer version, or of another run."""
+class BlockError(StoreError):
+    """A block is not written, or its content does not match its mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +107,55 @@ class ResponseStore:
 
     def is_done(self, block: int) -> bool:
         """Return whether a block is complete and its content matches its mark."""
-        with suppress(StoreError):
-            self.read(block)
-            return True
-        return False
+        return bool(self.done([block]))
+
+    def marked(self, blocks: Sequence[int]) -> set[int]:
+        """Return those blocks that are marked as completely written; reads marks."""
+        marks = self._marks(blocks)
+        return {b for b in blocks if marks[b][0] >= len(self.rows(b))}
+
+    def done(self, blocks: Sequence[int]) -> set[int]:
+        """Return those blocks that are complete and match their marks; reads all."""
+        return {block for block, found in self.contents(blocks) if found is not None}
+
+    def contents(self, blocks: Sequence[int]) -> Iterator[tuple[int, Block | None]]:
+        """Yield blocks with their rows, None where not written or damaged.
+
+        Several are read at a time; each is checked by itself, as `read` does.
+        """
+        marks = self._marks(blocks)
+        with ThreadPoolExecutor(_READERS) as readers:
+            for start in range(0, len(blocks), _AHEAD):
+                some = blocks[start : start + _AHEAD]
+                found = readers.map(lambda b: self._sound(b, marks[b]), some)
+                yield from zip(some, found, strict=True)
+
+    def statuses(self) -> np.ndarray:
+        """Return each model's status, 0 where its block is not marked as written.
+
+        Outputs are not read, and digests not compared.
+
+        Raises:
+            BlockError: If the statuses of a block are damaged.
+        """
+        marked = sorted(self.marked(range(self.n_blocks)))
+        found = np.zeros(self.n_models, np.uint8)
+        with ThreadPoolExecutor(_READERS) as readers:
+            parts = readers.map(lambda b: self._part("status", b), marked)
+            for block, part in zip(marked, parts, strict=True):
+                found[self.rows(block).start : self.rows(block).stop] = part
+        return found
 
     def read(self, block: int) -> Block:
         """Return a block's rows.
 
         Raises:
-            StoreError: If the block is not written, or damaged.
+            BlockError: If the block is not written, or damaged.
         """
         n_rows, stated = self._mark(block)
         rows = self.rows(block)
         if n_rows < len(rows):
-            raise StoreError(
+            raise BlockError(
                 f"{self._name(block)} is not written: collect the run again"
             )
         # More rows than ours: another process has extended the run in the meantime.
@@ -142,13 +184,14 @@ class ResponseStore:
         if len(rows) < self.block_size and self._mark(block)[0] > len(rows):
             return
         stated = np.array([[len(rows), block_digest(block, content)]], dtype=np.uint64)
-        reached("outputs")
-        self.outputs[rows.start : rows.stop] = content.outputs
-        reached("status")
-        self.status[rows.start : rows.stop] = content.status
-        reached("mark")
-        self.marks[block : block + 1] = stated
-        reached("done")
+        with reaching(self.group.store):
+            reached("outputs")
+            self.outputs[rows.start : rows.stop] = content.outputs
+            reached("status")
+            self.status[rows.start : rows.stop] = content.status
+            reached("mark")
+            self.marks[block : block + 1] = stated
+            reached("done")
 
     def cast(self, outputs: np.ndarray, diverged: np.ndarray) -> Block:
         """Return float64 outputs as a block in the store's precision.
@@ -167,26 +210,62 @@ class ResponseStore:
         status = np.where(diverged, DIVERGED, TRAINED).astype(np.uint8)
         return Block(outputs=stored, status=status)
 
+    def _sound(self, block: int, mark: tuple[int, int]) -> Block | None:
+        """Return a block's rows, None if it is not written or damaged."""
+        n_rows, stated = mark
+        if n_rows < len(self.rows(block)):
+            return None
+        with suppress(BlockError):
+            if n_rows == len(self.rows(block)):
+                found = self._load(block, n_rows)
+                if block_digest(block, found) == stated:
+                    return found
+            # Extended or written anew since the mark was read, or damaged.
+            return self.read(block)
+        return None
+
     def _load(self, block: int, n_rows: int) -> Block:
+        return Block(
+            outputs=self._part("outputs", block, n_rows),
+            status=self._part("status", block, n_rows),
+        )
+
+    def _part(self, name: str, block: int, n_rows: int | None = None) -> np.ndarray:
+        """Return the first rows of a block of an array, by default those of the run."""
+        n_rows = len(self.rows(block)) if n_rows is None else n_rows
         start = block * self.block_size
-        try:
-            outputs = np.asarray(self.outputs[start : start + n_rows])
-            status = np.asarray(self.status[start : start + n_rows])
-        except (ValueError, RuntimeError) as error:
-            # A failed check sum of a chunk, or one that was cut short.
-            raise self._damaged(block, str(error)) from error
-        return Block(outputs=outputs, status=status)
+        array: zarr.Array[Any] = getattr(self, name)
+        with reaching(self.group.store):
+            try:
+                return np.asarray(array[start : start + n_rows])
+            except (ValueError, RuntimeError) as error:
+                # A failed check sum of a chunk, or one that was cut short.
+                raise self._damaged(block, str(error)) from error
+
+    def _marks(self, blocks: Sequence[int]) -> dict[int, tuple[int, int]]:
+        chosen = np.asarray(blocks, dtype=np.intp)
+        if not len(chosen):
+            return {}
+        with reaching(self.group.store):
+            try:
+                # One call: the chunks are asked for at once, not one after another.
+                found = np.asarray(self.marks.oindex[chosen])
+            except (ValueError, RuntimeError):
+                return {block: self._mark(block) for block in blocks}
+        pairs = zip(blocks, found.tolist(), strict=True)
+        return {block: (n_rows, stated) for block, (n_rows, stated) in pairs}
 
     def _mark(self, block: int) -> tuple[int, int]:
-        try:
-            n_rows, stated = np.asarray(self.marks[block])
-        except (ValueError, RuntimeError):
-            # A damaged mark marks nothing: the block is trained again.
-            return 0, 0
+        with reaching(self.group.store):
+            try:
+                n_rows, stated = np.asarray(self.marks[block])
+            except (ValueError, RuntimeError):
+                # A damaged mark marks nothing: the block is trained again.
+                return 0, 0
         return int(n_rows), int(stated)
 
-    def _damaged(self, block: int, reason: str) -> StoreError:
-        return StoreError(
+    def _damaged(self, block: int, reason: str) -> BlockError:
+        return BlockError(
             f"{self._name(block)} is damaged ({reason}): collect the run again to "
             "train it anew"
         )
@@ -211,16 +290,18 @@ def open_store(
 
     Raises:
         StoreError: If the location holds another run (naming the field that differs),
-            something else, or a store of a newer version; nothing is changed then.
+            something else, or a store of a newer version, or cannot be reached;
+            nothing is changed then.
     """
-    group = _find(location, "r+")
-    if group is None:
-        group = _claim(location, config)
-    stored = _stored_config(group, location)
-    _check_same_run(stored, config)
-    _complete(group, stored, n_models)
-    _sweep(location)
-    return _store(group, stored)
+    with reaching(location):
+        group = _find(location, "r+")
+        if group is None:
+            group = _claim(location, config)
+        stored = _stored_config(group, location)
+        _check_same_run(stored, config)
+        _complete(group, stored, n_models)
+        _sweep(location)
+        return _store(group, stored)
 
 
 def read_store(location: Any) -> ResponseStore:
@@ -230,12 +311,14 @@ def read_store(location: Any) -> ResponseStore:
         The open store.
 
     Raises:
-        StoreError: If there is none, or it is damaged or of a newer version.
+        StoreError: If there is none, or it is damaged, out of reach or of a newer
+            version.
     """
-    group = _find(location, "r")
-    if group is None:
-        raise StoreError(f"store must exist, got {location}")
-    return _store(group, _stored_config(group, location))
+    with reaching(location):
+        group = _find(location, "r")
+        if group is None:
+            raise StoreError(f"store must exist, got {place_of(location)}")
+        return _store(group, _stored_config(group, location))
 
 
 def block_digest(block: int, content: Block) -> int:
@@ -290,7 +373,9 @@ def _complete(group: zarr.Group, config: Mapping[str, Any], n_models: int) -> No
     """
     found = [_array(group, name) for name in ("outputs", "status")]
     n_models = max([n_models, *(a.shape[0] for a in found if a is not None)])
-    for name, layout in _layout(config, n_models).items():
+    layouts = _layout(config, n_models)
+    for name in _ARRAYS:
+        layout = layouts[name]
         array = _array(group, name)
         if array is None:
             with suppress(ContainsArrayError):
@@ -300,7 +385,7 @@ def _complete(group: zarr.Group, config: Mapping[str, Any], n_models: int) -> No
 
 
 def _layout(config: Mapping[str, Any], n_models: int) -> dict[str, dict[str, Any]]:
-    """Return how each array of a run is made; the status array, made last, counts."""
+    """Return how each array of a run is made."""
     block, n_targets = config["block"], config["n_targets"]
     arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], str, float, Any]] = {
         "outputs": (
@@ -321,7 +406,9 @@ def _layout(config: Mapping[str, Any], n_models: int) -> dict[str, dict[str, Any
 
 
 def _store(group: zarr.Group, config: Mapping[str, Any]) -> ResponseStore:
-    arrays = {name: _array(group, name) for name in _ARRAYS}
+    # The status array, which says how long the run is, is lengthened last and read
+    # first: while another process extends the run, the others are long enough.
+    arrays = {name: _array(group, name) for name in reversed(_ARRAYS)}
     missing = [name for name, array in arrays.items() if array is None]
     if missing:
         raise StoreError(
