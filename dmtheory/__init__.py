@@ -13,6 +13,7 @@ All three return an `Attribution` in the same unit and sign; `agreement` compare
 from dmtheory import data, designs, problems
 from dmtheory.agreement.agreement import Agreement, agreement
 from dmtheory.agreement.bootstrap import Interval
+from dmtheory.agreement.lds import LDS, lds, lds_table
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.ols import OLS
@@ -28,6 +29,7 @@ from dmtheory.responses.responses import Responses
 __version__ = "0.1.0"
 
 __all__ = [
+    "LDS",
     "OLS",
     "Agreement",
     "Attribution",
@@ -46,6 +48,8 @@ __all__ = [
     "expected_slope",
     "fit_datamodel",
     "influence",
+    "lds",
+    "lds_table",
     "leave_one_out",
     "problems",
     "process_pool",

@@ -40,17 +40,16 @@ def centred_regression(x: Tensor, y: Tensor, penalty: float = 0.0) -> Tensor:
     return torch.linalg.solve(gram, x.T @ y)
 
 
-# 40 targets share masks in each of 20 studies: the mean cosine has a standard error
-# below .004 (its spread over studies, printed when it fails), so that .03, the
-# tolerance of the claim, is more than 7 sigma: a false alarm below 1e-10. What a law
-# neglects (masks are no normal variables, a mean of roots is no root of a mean) has to
-# fit within .03 as well.
+# 40 targets share masks in each of 30 studies: the mean cosine has a standard error of
+# at most .004 (OLS close to m = N). What a law neglects there (masks are no normal
+# variables, a mean of roots is no root of a mean) is .015, so that .03, the tolerance
+# of the claim, leaves 3.5 sigma: a false alarm below 5e-4 a case, at fixed seeds.
 TOLERANCE = 0.03
-STUDIES = range(20)
+STUDIES = range(30)
 
 
 @pytest.mark.parametrize("noise", [0.3, 2.0])
-@pytest.mark.parametrize("n_models", [80, 120, 400])
+@pytest.mark.parametrize("n_models", [90, 120, 400])
 def test_ols_correlates_as_the_law_says(noise: float, n_models: int) -> None:
     found = []
     for study in STUDIES:
@@ -117,7 +116,7 @@ def test_the_score_on_new_subsets_is_as_the_law_says(n_seeds: int) -> None:
     # 2,000 held-out subsets a study and 40 targets; curvature is a product of two
     # examples, of variance .5, and seeds have variance .8.
     found, noise, n_models, curved, seeds = [], 1.3, 150, 0.5, 0.8
-    for study in STUDIES:
+    for study in STUDIES[:12]:
         beta = coefficients(study)
         beta[:2] = 0.0
         beta = beta / beta.norm(dim=0) * 2
