@@ -1,6 +1,9 @@
 """Commands that look after runs: collect, merge, verify."""
 
-from contextlib import AbstractContextManager
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +14,9 @@ from dmtheory.cli import options
 from dmtheory.console import progress_bars
 from dmtheory.designs.describe import parse_design
 from dmtheory.engines.base import Engine
+from dmtheory.engines.devices import parse_devices
 from dmtheory.engines.local import process_pool
+from dmtheory.engines.named import ENGINES
 from dmtheory.responses.collect import collect_into
 from dmtheory.responses.maintain import merge, verify
 from dmtheory.responses.plan import plan
@@ -36,9 +41,26 @@ from dmtheory.responses.store import DIVERGED, ResponseStore, read_store
     show_default=True,
     help="Precision of stored outputs.",
 )
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or a Ray cluster.",
+)
 @click.option("--address", help="Address of a Ray cluster; a local one by default.")
-@click.option("--processes", default=1, show_default=True, help="Local processes.")
+@click.option(
+    "--processes",
+    type=int,
+    help="Trainings at a time: 1, or one a device, by default; with --engine ray "
+    "Ray's workers, by default all that the cluster has places for.",
+)
+@click.option(
+    "--devices",
+    default="cpu",
+    show_default=True,
+    help="cpu, cuda (every GPU) or a list such as cuda:0,cuda:1.",
+)
 @click.option("--shard", default="0/1", show_default=True, help="I/N of an array job.")
 @click.option("--dry-run", is_flag=True, help="Train a small pilot; print the plan.")
 @options.normalisation
@@ -53,7 +75,8 @@ def collect_command(
     dtype: str,
     engine: str,
     address: str | None,
-    processes: int,
+    processes: int | None,
+    devices: str,
     shard: str,
     dry_run: bool,
     normalisation: Any,
@@ -68,14 +91,16 @@ def collect_command(
     made = ready_problem(problem, normalisation)
     law = parse_design(design, n_models=models, seed=seed)
     if dry_run:
-        expected = plan(made, law, dtype=dtype, n_processes=processes)
+        n_processes = _n_processes(engine, processes, devices)
+        expected = plan(made, law, dtype=dtype, n_processes=n_processes)
         options.show_values(asdict(expected), as_json)
         return
     if store is None:
         raise click.UsageError("store must say where the run is kept")
     with (
+        _standard_output_aside(),
         progress_bars() as progress,
-        _engine(engine, address, processes) as workers,
+        _engine(engine, address, processes, devices) as workers,
     ):
         filled = collect_into(
             store,
@@ -135,13 +160,45 @@ def verify_command(
 
 
 def _engine(
-    name: str, address: str | None, processes: int
+    name: str, address: str | None, processes: int | None, devices: str
 ) -> AbstractContextManager[Engine]:
     if name == "local":
-        return process_pool(processes)
+        if address is not None:
+            raise click.UsageError("address is a Ray cluster's: say --engine ray")
+        return process_pool(processes, devices=parse_devices(devices))
+    if devices not in {"cpu", "cuda"}:
+        raise click.UsageError(
+            f"devices must be cpu or cuda with --engine ray, got {devices!r}: Ray "
+            "assigns a GPU to each task"
+        )
     from dmtheory.engines.ray_cluster import ray_cluster
 
-    return ray_cluster(address)
+    return ray_cluster(address, processes=processes, num_gpus=float(devices == "cuda"))
+
+
+def _n_processes(engine: str, processes: int | None, devices: str) -> int:
+    """Return how many processes will train; of a cluster that is not known, one."""
+    if processes is not None:
+        return processes
+    return len(parse_devices(devices)) if engine == "local" else 1
+
+
+@contextmanager
+def _standard_output_aside() -> Iterator[None]:
+    """Send to standard error what libraries print; results alone go to the output.
+
+    Ray reports dead workers on standard output, from threads and compiled code of its
+    own, which know the file descriptor and not `sys.stdout`.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -153,13 +210,13 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _summary(location: str, store: ResponseStore) -> dict[str, Any]:
-    marked = [block for block in range(store.n_blocks) if store.is_marked(block)]
-    status = [store.read(block).status for block in marked]
+    status = store.statuses()
+    missing = status[:: store.block_size] == 0
     return {
         "store": location,
         "models": store.n_models,
-        "trained": sum(len(rows) for rows in status),
-        "diverged": sum(int((rows == DIVERGED).sum()) for rows in status),
+        "trained": int((status != 0).sum()),
+        "diverged": int((status == DIVERGED).sum()),
         "blocks": store.n_blocks,
-        "missing blocks": store.n_blocks - len(marked),
+        "missing blocks": int(missing.sum()),
     }

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from dmtheory.checks import check_at_least
+from dmtheory.engines.devices import CPU, check_devices, device_given
 from dmtheory.engines.local import WorkerDied
 
 try:
@@ -58,7 +59,8 @@ class RayEngine:
     The function travels once, through the object store; each task takes one worker
     process and one intra-op thread. Twice as many tasks are in flight as the cluster
     has places for, so that workers stay busy while a result is written and a cluster
-    that grows by demand grows.
+    that grows by demand grows. A task that reserves a GPU trains on the first of those
+    that Ray assigned to it, any other on the CPU.
 
     Retries are counted here and not by Ray, which repeats a task without limit when
     its worker was killed for memory.
@@ -67,11 +69,14 @@ class RayEngine:
         num_cpus: CPUs that a task reserves, a fraction allowed.
         num_gpus: GPUs that a task reserves, a fraction allowed; it sees no others.
         max_retries: How often a task is tried again after its worker or machine died.
+        processes: Tasks that run at a time, at most; as many as the cluster has places
+            for by default.
     """
 
     num_cpus: float = 1.0
     num_gpus: float = 0.0
     max_retries: int = 3
+    processes: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.num_cpus >= 0 and self.num_gpus >= 0):
@@ -82,12 +87,22 @@ class RayEngine:
         if self.num_cpus + self.num_gpus == 0:
             raise ValueError("num_cpus and num_gpus must not both be 0")
         check_at_least(self.max_retries, 0, "max_retries")
+        if self.processes is not None:
+            check_at_least(self.processes, 1, "processes")
 
     def places(self) -> int:
         """Return how many tasks the cluster, as it is now, can run at a time."""
         there = ray.cluster_resources()
         wanted = (("CPU", self.num_cpus), ("GPU", self.num_gpus))
         return min(int(there.get(kind, 0) / share) for kind, share in wanted if share)
+
+    def _in_flight(self) -> int:
+        """Return how many tasks the cluster is given at a time."""
+        places = max(1, self.places())
+        if self.processes is not None and self.processes < places:
+            # None may wait there: the cluster has room, and would run it.
+            return self.processes
+        return 2 * places
 
     def run(
         self,
@@ -111,7 +126,7 @@ class RayEngine:
         flying: _Flying = {}
         try:
             while True:
-                limit = 2 * max(1, self.places())
+                limit = self._in_flight()
                 while len(flying) < limit:
                     index, task = next(waiting, (-1, None))
                     if index < 0:
@@ -172,8 +187,8 @@ def ray_cluster(
         address: A cluster's address, or "auto" for the one that runs on this machine;
             by default the environment's RAY_ADDRESS, and where there is none a new
             cluster of this machine alone.
-        processes: Worker processes of a cluster that is started here; one a core by
-            default.
+        processes: Worker processes: as many as a cluster that is started here gets,
+            one a core by default; in any other, tasks that run at a time, at most.
         num_cpus: CPUs that a task reserves.
         num_gpus: GPUs that a task reserves.
         max_retries: How often a task is tried again after its worker or machine died.
@@ -186,9 +201,12 @@ def ray_cluster(
         ValueError: If a task does not fit into a cluster that was started here.
         ConnectionError: If there is no cluster at the address.
     """
-    engine = RayEngine(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=max_retries)
-    if processes is not None:
-        check_at_least(processes, 1, "processes")
+    engine = RayEngine(
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        max_retries=max_retries,
+        processes=processes,
+    )
     if ray.is_initialized():
         yield engine
         return
@@ -255,12 +273,21 @@ def _gave_up(flight: _Flight, error: Exception) -> WorkerDied:
 def _on_worker(stored: bytes, task: Any) -> Any:
     torch.set_num_threads(1)
     try:
-        return cloudpickle.loads(stored)(task)
+        with device_given(_assigned_device()):
+            return cloudpickle.loads(stored)(task)
     except Exception as error:
         # As a value: Ray would wrap it in a class of its own, and report it once more
         # for every other task that failed. That the function cannot be loaded, because
         # its module is missing on this machine, is such an error too.
         return _Failure(_portable(error))
+
+
+def _assigned_device() -> str:
+    """Return what a task trains on: Ray hides all GPUs but those it assigned."""
+    if not ray.get_gpu_ids():
+        return CPU
+    check_devices(["cuda:0"])
+    return "cuda:0"
 
 
 def _portable(error: Exception) -> Exception:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dmtheory.checks import check_at_least
 from dmtheory.designs import Replicates, SubsetDesign
 from dmtheory.designs.base import Design
 from dmtheory.problems.base import Problem
@@ -58,11 +59,15 @@ def plan(
         problem: The training map and its outputs.
         design: The design of the whole run.
         dtype: Precision of the stored outputs.
-        n_processes: Processes that will train.
+        n_processes: Processes that will train, at least 1.
 
     Returns:
         Costs and expected errors.
+
+    Raises:
+        ValueError: If there are no processes.
     """
+    check_at_least(n_processes, 1, "n_processes")
     outputs, seconds = _pilot(problem, design)
     n_targets = outputs.shape[-1]
     speed = outputs.numel() / n_targets / seconds

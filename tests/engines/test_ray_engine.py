@@ -3,6 +3,7 @@
 Run with the one cluster that this module starts; two cores, a minute.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +30,8 @@ from dmtheory.catalogue import ready_problem
 from dmtheory.cli import cli
 from dmtheory.designs import Bernoulli
 from dmtheory.engines.base import Engine
-from dmtheory.engines.local import WorkerDied
+from dmtheory.engines.devices import worker_device
+from dmtheory.engines.local import Serial, WorkerDied
 from dmtheory.problems import (
     MLP,
     SGD,
@@ -41,7 +44,12 @@ from dmtheory.problems import (
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
-from dmtheory.engines.ray_cluster import RayEngine, ray_cluster  # noqa: E402
+from dmtheory.engines import ray_cluster as ray_module  # noqa: E402
+from dmtheory.engines.ray_cluster import (  # noqa: E402
+    RayEngine,
+    _on_worker,
+    ray_cluster,
+)
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="processes are counted in /proc"
@@ -83,7 +91,12 @@ def short_folder() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engine(environment: None, short_folder: str) -> Iterator[RayEngine]:
-    options = {"_temp_dir": short_folder, "object_store_memory": 100_000_000}
+    # Ray counts a GPU that is not there; none of these tests computes on it.
+    options = {
+        "_temp_dir": short_folder,
+        "object_store_memory": 100_000_000,
+        "num_gpus": 1,
+    }
     before = descendants(os.getpid())
     with ray_cluster(processes=2, options=options) as started:
         ours = descendants(os.getpid()) - before
@@ -327,6 +340,50 @@ def test_tasks_are_taken_as_places_become_free(engine: RayEngine) -> None:
     assert max(in_flight for _, in_flight in landed) <= 2 * engine.places() == 4
 
 
+def test_no_more_tasks_run_at_a_time_than_were_asked_for(engine: RayEngine) -> None:
+    taken: list[int] = []
+    landed: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(8):
+            taken.append(len(landed))
+            yield task
+
+    RayEngine(processes=1).run(abs, tasks(), lambda index, _: landed.append(index))
+    assert landed == list(range(8))
+    # Each is taken when all before it have ended.
+    assert taken == list(range(8))
+    with ray_cluster(processes=2) as second:
+        # No fewer than the cluster has places for: some may wait there.
+        assert second == RayEngine(processes=2)
+        assert results(second, abs, 6) == {i: i for i in range(6)}
+
+
+def device(task: int) -> str:
+    return str(worker_device())
+
+
+def test_a_task_without_a_gpu_trains_on_the_cpu(engine: RayEngine) -> None:
+    assert results(engine, device, 2) == {0: "cpu", 1: "cpu"}
+
+
+def test_a_gpu_that_torch_does_not_see_is_named(engine: RayEngine) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a GPU here")
+    with pytest.raises(ValueError, match=r"must be of this machine \(cpu\), got 'cuda"):
+        results(RayEngine(num_gpus=0.5), device, 1)
+
+
+@pytest.mark.parametrize(("assigned", "expected"), [([], "cpu"), ([3], "cuda:0")])
+def test_a_task_trains_on_the_first_gpu_that_ray_lets_it_see(
+    assigned: list[int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: assigned)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(assigned))
+    assert _on_worker(ray.cloudpickle.dumps(device), 0) == expected
+    assert device(0) == "cpu"
+
+
 def test_ctrl_c_frees_the_workers_at_once(engine: RayEngine) -> None:
     timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -352,7 +409,7 @@ def test_a_task_that_no_place_of_this_machine_can_hold_is_refused(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     for name in ("init", "shutdown"):
         monkeypatch.setattr(ray, name, lambda **_: None)
-    refused = r"\(CPU 2, GPU 0\), got 3 and 0$"
+    refused = r"\(CPU 2, GPU 1\), got 3 and 0$"
     with pytest.raises(ValueError, match=refused), ray_cluster(num_cpus=3):
         pass
 
@@ -366,6 +423,105 @@ def test_the_command_line_collects_on_ray(engine: RayEngine, tmp_path: Path) -> 
     design = Bernoulli(p=0.5, n_models=20, seed=0)
     collect(ready_problem("diabetes-ridge"), design, store=here, block=8)
     assert files(there) == files(here)
+
+
+COMMAND = """
+import sys
+from functools import partial
+from pathlib import Path
+import test_ray_engine as t
+from dmtheory.cli import main, runs
+
+marker = Path(sys.argv[-1])
+
+def made(*_):
+    return t.box(partial(t.die_once, t.kill, marker))
+
+if __name__ == "__main__":
+    runs.ready_problem = made
+    sys.argv = ["dmtheory", "collect", *sys.argv[1:-1]]
+    main()
+"""
+
+
+def test_standard_output_holds_json_alone_when_a_worker_dies(
+    engine: RayEngine, tmp_path: Path
+) -> None:
+    address = ray.get_runtime_context().gcs_address
+    chosen = ["--problem", "made-up", "--models", "50", "--seed", "7", "--block", "5"]
+    where = ["--engine", "ray", "--address", address, "--processes", "2", "--json"]
+    store, marker = str(tmp_path / "store"), tmp_path / "died"
+    done = run(COMMAND, *chosen, *where, "--store", store, str(marker))
+    assert done.returncode == 0, done.stderr
+    assert marker.exists()
+    # Ray has said it, elsewhere.
+    assert "worker died" in done.stderr
+    assert json.loads(done.stdout)["trained"] == DESIGN.n_models
+    collect(box(numbers), DESIGN, store=tmp_path / "here", block=5)
+    assert files(tmp_path / "store") == files(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ([], {"processes": None, "num_gpus": 0.0}),
+        (["--processes", "3"], {"processes": 3, "num_gpus": 0.0}),
+        (["--devices", "cuda"], {"processes": None, "num_gpus": 1.0}),
+    ],
+)
+def test_options_of_the_command_reach_the_cluster(
+    given: list[str],
+    passed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    def cluster(address: str | None, **options: Any) -> Any:
+        seen.append((address, options))
+        return nullcontext(Serial())
+
+    monkeypatch.setattr(ray_module, "ray_cluster", cluster)
+    chosen = ["--problem", "diabetes-ridge", "--models", "4", "--engine", "ray"]
+    where = ["--address", "there", "--store", str(tmp_path / "store"), "--json"]
+    done = CliRunner().invoke(cli, ["collect", *chosen, *given, *where])
+    assert done.exit_code == 0, done.output
+    assert seen == [("there", passed)]
+
+
+def test_collect_opens_a_cluster_by_name_and_closes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def cluster() -> Iterator[Serial]:
+        events.append("open")
+        try:
+            yield Serial()
+        finally:
+            events.append("close")
+
+    monkeypatch.setattr(ray_module, "ray_cluster", cluster)
+    alone = collect(box(numbers), DESIGN, block=8)
+    found = collect(box(numbers), DESIGN, block=8, engine="ray")
+    assert torch.equal(found.outputs, alone.outputs)
+    assert events == ["open", "close"]
+    with pytest.raises(ArithmeticError, match="nicer"):
+        collect(box(partial(refuse, tmp_path)), DESIGN, block=5, engine="ray")
+    assert events == ["open", "close"] * 2
+    store = tmp_path / "store"
+    for _ in range(2):
+        collect(box(numbers), DESIGN, store=store, block=8, engine="ray")
+    # The second run has nothing to train.
+    assert events == ["open", "close"] * 3
+
+
+def test_collect_joins_the_running_cluster_by_name(engine: RayEngine) -> None:
+    alone = collect(box(numbers), DESIGN, block=8)
+    found = collect(box(numbers), DESIGN, block=8, engine="ray")
+    assert torch.equal(found.outputs, alone.outputs)
+    assert results(engine, abs, 2) == {0: 0, 1: 1}
 
 
 JOIN = """
@@ -437,6 +593,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ({"num_cpus": 0}, "num_cpus and num_gpus must not both be 0"),
         ({"max_retries": -1}, "max_retries must be at least 0, got -1"),
         ({"processes": 0}, "processes must be at least 1, got 0"),
+        ({"processes": -2}, "processes must be at least 1, got -2"),
     ],
 )
 def test_what_no_engine_can_be_is_refused_before_anything_starts(
