@@ -92,4 +92,4 @@ def _is_cpu(name: str) -> bool:
 def _remedy(name: str, there: tuple[str, ...]) -> str:
     if str(name).startswith("cuda") and not there:
         return "use cpu, or install a torch and a driver that see the GPU"
-    return f"use {', '.join(there)} or cpu"
+    return f"use {', '.join(there)} or cpu" if there else "use cpu"
