@@ -142,8 +142,8 @@ def lds_table(
         Every score with its interval and its paired difference to the reference.
 
     Raises:
-        ValueError: If names repeat, an attribution may not be judged on the
-            responses, or a target's outputs never vary.
+        ValueError: If names repeat, a target's outputs never vary, or an attribution
+            may not be judged on the responses.
     """
     names = [name for name, _ in attributions]
     if not names or len(set(names)) != len(names):
@@ -153,8 +153,8 @@ def lds_table(
     reference = names[0] if reference is None else reference
     check_choice(reference, tuple(names), "reference")
     held_out = evaluation_of(responses)
+    held_out.check_outputs_vary()
     trained = held_out.mean_outputs()
-    _check_varies(trained, held_out.target_labels)
     predicted = [_tied(held_out.predicted(scores)) for _, scores in attributions]
     counts = resample_counts(
         held_out.n_units, held_out.unit_size, draws=draws, seed=seed
@@ -301,13 +301,3 @@ def noise_ceiling(
     noise = counts @ within / n / held_out.n_seeds
     share = (1 - noise / total.clamp_min(1e-300)).clamp(0, 1)
     return spearman_map(share.sqrt())
-
-
-def _check_varies(trained: Tensor, labels: tuple[str, ...]) -> None:
-    constant = (trained == trained[0]).all(0).nonzero().flatten()
-    if len(constant):
-        raise ValueError(
-            "outputs must vary over subsets at every target, got a constant at "
-            f"{labels[int(constant[0])]!r} ({len(constant)} such): leave such targets "
-            "out"
-        )

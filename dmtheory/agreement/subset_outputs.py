@@ -88,6 +88,17 @@ class SubsetOutputs:
         """Return outputs averaged over training seeds."""
         return self.outputs.mean(1)
 
+    def check_outputs_vary(self) -> None:
+        """Raise ValueError if the outputs of a target are the same for all subsets."""
+        outputs = self.mean_outputs()
+        constant = (outputs == outputs[0]).all(0).nonzero().flatten()
+        if len(constant):
+            raise ValueError(
+                "outputs must vary over subsets at every target, got a constant at "
+                f"{self.target_labels[int(constant[0])]!r} ({len(constant)} such): "
+                "leave such targets out"
+            )
+
     def predicted(self, attribution: Attribution) -> Float[Tensor, "subsets targets"]:
         """Return sum_{i in S} score_i for every subset, per weight, no intercept.
 

@@ -5,7 +5,7 @@ from typing import NoReturn
 import click
 import torch
 
-from dmtheory.cli import estimates, reading, runs
+from dmtheory.cli import estimates, evaluation, reading, runs
 from dmtheory.console import run_command
 
 
@@ -24,6 +24,7 @@ for command in (
     estimates.derive,
     estimates.influence_command,
     reading.agree,
+    evaluation.lds_command,
     reading.show,
 ):
     cli.add_command(command)

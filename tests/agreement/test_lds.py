@@ -1,4 +1,4 @@
-"""The linear datamodeling score against scipy, its ceiling and interval by simulation."""
+"""The linear datamodeling score by scipy; its ceiling and interval by simulation."""
 
 import math
 import time
