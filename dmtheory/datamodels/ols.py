@@ -6,29 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A unit is a block of models. More than these many add nothing to an interval.
-_MAX_UNITS = 200
-_MAX_UNIT_ENTRIES = 2**26
+from dmtheory.datamodels.checks import check_columns, check_freedom
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit, normal_residual
+from dmtheory.datamodels.moments import Columns, moments_of
+from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.standard_errors import (
+    Units,
+    centred_chunk,
+    check_errors,
+    clustered_squares,
+    residual_rows,
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LinearFit:
-    """Coefficients of a linear datamodel with their sampling law.
-
-    Attributes:
-        coefficients: beta, in units of the raw mask.
-        intercept: beta_0.
-        stderr: Standard errors of the coefficients.
-        units: Contributions of independent blocks of models, whose mean is the
-            coefficients; None where they would not fit in memory.
-        degrees_of_freedom: Residual degrees of freedom.
-    """
-
-    coefficients: Float[Tensor, "train targets"]
-    intercept: Float[Tensor, " targets"]
-    stderr: Float[Tensor, "train targets"]
-    units: Float[Tensor, "units train targets"] | None
-    degrees_of_freedom: int
+# A duplicated column leaves a pivot at rounding level, or a failure.
+_LEAST_PIVOT = 1e-10
+_RESIDUAL = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +28,34 @@ class OLS:
     r"""Ordinary least squares with an intercept.
 
     beta = (X_c' X_c)^-1 X_c' Y, X_c the column-centred masks. Consistent for beta(p),
-    with bias O(1/m) since higher-degree residuals depend on the masks. Homoscedastic
-    standard errors with m - N - 1 degrees of freedom.
+    with bias O(1/m) since higher-degree residuals depend on the masks.
+
+    Pairs and partitions are regressed in contrasts within a block (see `sample`): half
+    the difference of each complementary pair on x - 1/2 without intercept, so that
+    even-degree terms and the pair's common seed effect cancel, with M - N degrees of
+    freedom for M pairs. Where the blocks' means tell something too (antithetic pairs),
+    both are regressed together, and the two have a variance each, estimated without
+    bias from the residuals if a block's errors are equally correlated.
+
+    Attributes:
+        errors: "homoscedastic" standard errors, or "robust" ones (HC1; clustered by
+            pair or block). Below five models an example prefer the first.
+
+    References:
+        MacKinnon and White 1985 for HC1.
     """
 
-    def fit(
-        self,
-        weights: Float[Tensor, "models train"],
-        outputs: Float[Tensor, "models targets"],
-        *,
-        null_directions: Float[Tensor, "directions train"] | None = None,
-    ) -> LinearFit:
+    errors: str = "homoscedastic"
+
+    def __post_init__(self) -> None:
+        check_errors(self.errors)
+
+    def fit(self, sample: Sample) -> LinearFit:
         """Regress outputs on weights.
 
         Args:
-            weights: One weight vector a model.
-            outputs: Outputs of the models.
-            null_directions: Orthonormal directions in which the design never varies;
-                the solution has minimum norm, so none of it lies along them.
+            sample: Rows to regress. Along directions in which the design never varies
+                the solution has minimum norm, so none of it lies there.
 
         Returns:
             Coefficients with their sampling law.
@@ -62,123 +64,131 @@ class OLS:
             ValueError: If there are too few models, or a column of weights is
                 constant or depends linearly on the others.
         """
-        n_models, n_train = weights.shape
-        rank = n_train - (0 if null_directions is None else len(null_directions))
-        freedom = n_models - rank - 1
-        _check_freedom(freedom, n_models, rank + 2, "models")
-        _check_varies(weights)
-        means = weights.mean(0), outputs.mean(0)
-        x, y = weights - means[0], outputs - means[1]
-        return _solve(x, y, means, freedom, null_directions)
+        moments = moments_of(sample)
+        columns, centred = moments.columns, moments.centred()
+        rank = sample.n_train - len(sample.null_directions)
+        freedom = columns.n_rows - rank - int(sample.has_mean)
+        check_freedom(freedom, columns.n_blocks, *_needed(columns, sample, rank))
+        check_columns(columns)
+        factor, spare = _factorised(centred.gram, sample.null_directions)
+        coefficients = torch.cholesky_solve(centred.cross, factor)
+        inverse = torch.cholesky_inverse(factor) - spare
+        residual = normal_residual(centred.gram, centred.cross, coefficients)
+        stderr, units = self._law(sample, columns, coefficients, inverse, freedom)
+        x_mean = columns.x_mean if sample.has_mean else sample.level
+        return LinearFit(
+            coefficients=coefficients,
+            intercept=sample.shift + columns.y_mean - (x_mean * coefficients.T).sum(1),
+            stderr=stderr,
+            units=units,
+            degrees_of_freedom=freedom,
+            effective_parameters=torch.full_like(
+                columns.output_sum, float(columns.n_rows - freedom)
+            ),
+            certificate=Certificate(
+                kind="residual", value=residual, tolerance=_RESIDUAL
+            ),
+        )
 
-    def fit_pairs(
+    def _law(
         self,
-        weights: Float[Tensor, "models train"],
-        outputs: Float[Tensor, "models targets"],
-    ) -> LinearFit:
-        """Regress half the difference of each complementary pair on x - 1/2.
+        sample: Sample,
+        columns: Columns,
+        coefficients: Tensor,
+        inverse: Tensor,
+        freedom: int,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return standard errors and units, from one more pass over the rows.
 
-        Without intercept, so even-degree terms and the pair's common seed effect
-        cancel; M - N degrees of freedom for M pairs. The standard errors of a
-        regression on the stacked models would be wrong.
-
-        Returns:
-            Coefficients with their sampling law.
-
-        Raises:
-            ValueError: If there are too few pairs, or columns depend linearly.
+        A unit is beta + B c A^-1 X_b'e_b, b one of B runs of blocks; the mean is beta
+        since X'e = 0. Residuals are smaller than errors by the factor that c^2 = rows
+        over freedom undoes (the HC1 correction): then split halves have the covariance
+        of two independent fits on average.
         """
-        n_pairs, n_train = len(weights) // 2, weights.shape[1]
-        freedom = n_pairs - n_train
-        _check_freedom(freedom, n_pairs, n_train + 1, "complementary pairs")
-        means = weights.mean(0), outputs.mean(0)
-        half_difference = (outputs[::2] - outputs[1::2]) / 2
-        return _solve(weights[::2] - 0.5, half_difference, means, freedom)
+        units = Units(columns.n_blocks, coefficients.numel())
+        squares = torch.zeros(2, coefficients.shape[1]).to(coefficients)
+        robust = torch.zeros_like(coefficients)
+        for rows in residual_rows(sample, columns, coefficients):
+            units.add(rows)
+            square = rows.residuals.square().sum(0)
+            mean = square[0] if sample.has_mean else torch.zeros_like(square[0])
+            squares += torch.stack([mean, square.sum(0) - mean])
+            if self.errors == "robust":
+                robust += clustered_squares(rows.x @ inverse, rows.residuals)
+        inflation = columns.n_rows / freedom
+        if self.errors == "robust":
+            variance = robust * inflation
+        else:
+            variance = _homoscedastic(sample, columns, inverse, squares, freedom)
+        return variance.clamp_min(0.0).sqrt(), (
+            coefficients + units.n * inflation**0.5 * (inverse @ units.sums())
+            if units.wanted
+            else None
+        )
 
 
-def _solve(
-    x: Tensor,
-    y: Tensor,
-    means: tuple[Tensor, Tensor],
+def _homoscedastic(
+    sample: Sample,
+    columns: Columns,
+    inverse: Float[Tensor, "train train"],
+    squares: Float[Tensor, "two targets"],
     freedom: int,
-    null: Tensor | None = None,
-) -> LinearFit:
-    """Solve the normal equations of y on x, both without a constant.
+) -> Float[Tensor, "train targets"]:
+    """Return variances of coefficients where rows of a kind have one variance."""
+    if columns.n_means in (0, columns.n_rows):
+        return inverse.diagonal()[:, None] * (squares.sum(0) / freedom)
+    # Means and contrasts: E of each sum of squares is linear in the two variances.
+    means = _gram_of_means(sample, columns)
+    share = inverse @ means
+    trace, square = share.diagonal().sum(), (share * share.T).sum()
+    n_train, n_contrasts = sample.n_train, columns.n_rows - columns.n_means
+    cross = trace - square
+    system = torch.stack([
+        torch.stack([columns.n_means - 1 - 2 * trace + square, cross]),
+        torch.stack([cross, n_contrasts - n_train + square]),
+    ])
+    variances = torch.linalg.solve(system, squares).clamp_min(0.0)
+    of_means = (share @ inverse).diagonal()
+    spreads = torch.stack([of_means, inverse.diagonal() - of_means], dim=1)
+    return spreads @ variances
 
-    x'y has no part along null directions, so curvature may be added there: it makes
-    the matrix regular and leaves the minimum-norm solution as it is.
+
+def _gram_of_means(sample: Sample, columns: Columns) -> Float[Tensor, "train train"]:
+    total = torch.zeros(sample.n_train, sample.n_train).to(columns.squares)
+    for chunk in sample.chunks():
+        centred = centred_chunk(chunk, sample, columns)
+        total += centred.x[:, 0].T @ centred.x[:, 0]
+    return total
+
+
+def _factorised(gram: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
+    """Factorise the Gram matrix, and return what its inverse has too much.
+
+    The cross products have no part along null directions, so curvature may be added
+    there: it makes the matrix regular and leaves the minimum-norm solution as it is.
 
     Returns:
-        Coefficients with their sampling law.
+        The Cholesky factor, and the inverse's part along null directions.
 
     Raises:
-        ValueError: If columns of x depend linearly beyond the null directions.
+        ValueError: If columns depend linearly beyond the null directions.
     """
-    gram = x.T @ x
-    spare = torch.zeros_like(gram) if null is None else null.T @ null
+    spare = null.T @ null
     scale = gram.diagonal().mean()
     factor, failed = torch.linalg.cholesky_ex(gram + scale * spare)
-    # A duplicated column leaves a pivot at rounding level, or a failure.
     pivots = factor.diagonal().square() / gram.diagonal()
-    if failed or bool(pivots.min() < 1e-10):
+    if failed or bool(pivots.min() < _LEAST_PIVOT):
         raise ValueError(
             "masks must have linearly independent columns, got a column that depends "
             "on others (duplicates, or rows of one fixed size): merge such examples "
             "into one group, or state the design that fixes the size"
         )
-    coefficients = torch.cholesky_solve(x.T @ y, factor)
-    residuals = y - x @ coefficients
-    variance = residuals.square().sum(0) / freedom
-    spread = (torch.cholesky_inverse(factor) - spare / scale).diagonal()
-    return LinearFit(
-        coefficients=coefficients,
-        intercept=means[1] - means[0] @ coefficients,
-        stderr=(spread[:, None] * variance).sqrt(),
-        units=_units(coefficients, factor, x, residuals, freedom),
-        degrees_of_freedom=freedom,
-    )
+    return factor, spare / scale
 
 
-def _units(
-    coefficients: Tensor,
-    factor: Tensor,
-    centred: Tensor,
-    residuals: Tensor,
-    freedom: int,
-) -> Tensor | None:
-    r"""Return the linearised contribution of each block of models.
-
-    Block b contributes beta + B c A^-1 X_b' e_b, whose mean over the B blocks is beta
-    since X'e = 0. Residuals are smaller than errors by the factor that c^2 = m/(m-N-1)
-    undoes (the HC1 correction): then split halves have the covariance of two
-    independent fits on average.
-    """
-    n_models = len(centred)
-    n_units = min(_MAX_UNITS, n_models // 2, _MAX_UNIT_ENTRIES // coefficients.numel())
-    if n_units < 2:
-        return None
-    inflation = (n_models / freedom) ** 0.5
-    blocks = torch.arange(n_models).tensor_split(n_units)
-    scores = torch.stack([centred[b].T @ residuals[b] for b in blocks], dim=1)
-    moves = torch.cholesky_solve(scores.flatten(1), factor).unflatten(
-        1, scores.shape[1:]
-    )
-    return coefficients + n_units * inflation * moves.transpose(0, 1)
-
-
-def _check_varies(weights: Tensor) -> None:
-    constant = (weights == weights[0]).all(0).nonzero().flatten()
-    if len(constant):
-        raise ValueError(
-            f"masks must vary in every column, got a constant column "
-            f"{constant[0].item()} ({len(constant)} such): leave out the example, or "
-            "draw more models"
-        )
-
-
-def _check_freedom(freedom: int, got: int, needed: int, what: str) -> None:
-    if freedom < 1:
-        raise ValueError(
-            f"outputs must come from at least {needed} {what} for OLS on this many "
-            f"examples, got {got}: train more, or use groups of examples as players"
-        )
+def _needed(columns: Columns, sample: Sample, rank: int) -> tuple[int, str]:
+    """Return how many blocks give one degree of freedom, and what they are called."""
+    rows_a_block = columns.n_rows // max(columns.n_blocks, 1)
+    needed = -(-(rank + 1 + int(sample.has_mean)) // max(rows_a_block, 1))
+    names = {(1, True): "models", (1, False): "complementary pairs"}
+    return needed, names.get((rows_a_block, sample.has_mean), "pairs or blocks")

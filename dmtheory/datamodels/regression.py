@@ -1,50 +1,76 @@
-"""What a datamodel regresses on what, from arrays or from responses."""
+"""What a datamodel regresses on what, from arrays, from responses or from a store."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import as_matrix
+from dmtheory.datamodels.sample import CHUNK, Chunk, Sample, make_chunk
 from dmtheory.designs import (
+    AntitheticPairs,
     Bernoulli,
     ComplementaryPairs,
+    DisjointBlocks,
     FixedSize,
     Grouped,
+    RandomDirections,
     Replicates,
+    Stratified,
     SubsetDesign,
 )
+from dmtheory.designs.base import Design
+from dmtheory.estimand import Point
 from dmtheory.identity import digest, numbered
-from dmtheory.responses.responses import Responses
+from dmtheory.problems.base import Description
+from dmtheory.responses.responses import Responses, design_of
+from dmtheory.responses.run import described
+from dmtheory.responses.store import DIVERGED, ResponseStore
+
+# Weights of this many entries (1 GiB) are held; more are recomputed at every pass.
+HELD = 2**27
+
+# How an estimand names the law of a design's rows; a row of a complementary pair is
+# a Bernoulli(1/2) subset, one of a partition Bernoulli(1/parts).
+_LAWS = {
+    "ComplementaryPairs": "Bernoulli",
+    "AntitheticPairs": "Bernoulli",
+    "DisjointBlocks": "Bernoulli",
+    "FixedSize": "fixed size",
+}
+
+# Outputs of a range of rows of the design without replicates, and which to keep.
+Read = Callable[[range], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Regression:
-    """One row a distinct weight vector of the players.
+    """Rows to regress, and what the coefficients will mean.
 
     Attributes:
-        weights: The players' weights.
-        outputs: Outputs, averaged over replicates.
-        design: The law of the rows.
+        sample: The rows, outputs averaged over replicates, groups as players.
+        design: The law of the weight vectors, of the players.
         train_labels: One label a player.
         target_labels: One label a target.
         estimand: Fields of the estimand that the source decides.
         n_models: Trainings behind it all.
         n_diverged: Of which diverged; what they belong to is left out.
         seeds: Experiment seeds of the trainings; empty where unknown.
+        named: Whether labels and problem are known, not made up for arrays.
     """
 
-    weights: Float[Tensor, "models train"]
-    outputs: Float[Tensor, "models targets"]
-    design: SubsetDesign
+    sample: Sample
+    design: Design
     train_labels: tuple[str, ...]
     target_labels: tuple[str, ...]
     estimand: dict[str, Any]
     n_models: int
     n_diverged: int
     seeds: frozenset[int]
+    named: bool
 
 
 def from_responses(responses: Responses) -> Regression:
@@ -52,46 +78,54 @@ def from_responses(responses: Responses) -> Regression:
 
     Returns:
         The regression.
-
-    Raises:
-        TypeError: If the design is none of random subsets.
     """
-    design, outputs = responses.design, responses.outputs
-    problem, kept, replicates = responses.description, ~responses.diverged, 1
-    if not isinstance(design, SubsetDesign):
-        raise TypeError(
-            "responses must come from a design of random subsets for a datamodel, got "
-            f"{type(design).__name__}"
-        )
-    labels = problem.train_labels
-    while isinstance(design, Replicates | Grouped):
-        if isinstance(design, Replicates):
-            # A weight vector counts when all its replicates do.
-            outputs = outputs.unflatten(0, (-1, design.n_replicates)).mean(1)
-            kept = kept.unflatten(0, (-1, design.n_replicates)).all(1)
-            replicates *= design.n_replicates
-        else:
-            labels = design.group_labels
-        design = design.design
-    if isinstance(design, ComplementaryPairs):
-        kept = kept.unflatten(0, (-1, 2)).all(1).repeat_interleave(2)
-    weights = design.weights(torch.arange(len(outputs)), len(labels))
-    return Regression(
-        weights=weights[kept],
-        outputs=outputs[kept],
-        design=design,
-        train_labels=labels,
-        target_labels=problem.target_labels,
-        estimand={
-            "output": problem.output,
-            "normalisation": problem.normalisation,
-            "step_policy": problem.step_policy,
-            "problem": problem.digest,
-            "seeds_per_weight": replicates,
-        },
+    replicates = _replicates(responses.design)
+    outputs, kept = _averaged(responses.outputs, ~responses.diverged, replicates)
+
+    def read(rows: range) -> tuple[Tensor, Tensor]:
+        return outputs[rows.start : rows.stop], kept[rows.start : rows.stop]
+
+    return _regression(
+        responses.description,
+        responses.design,
+        read,
         n_models=responses.n_models,
         n_diverged=int(responses.diverged.sum()),
-        seeds=frozenset({design.seed}),
+    )
+
+
+def from_store(store: ResponseStore, *, held: int = HELD) -> Regression:
+    """Read a store block by block, each checked against its mark.
+
+    Args:
+        store: An open store, complete.
+        held: Entries of the weights up to which rows are kept in memory; beyond it
+            every pass reads the store and recomputes the weights.
+
+    Returns:
+        The regression.
+
+    Raises:
+        StoreError: If the store is damaged, or blocks are not yet written.
+    """
+    design = design_of(store)
+    replicates = _replicates(design)
+
+    def read(rows: range) -> tuple[Tensor, Tensor]:
+        outputs, kept = _stored(store, rows.start * replicates, rows.stop * replicates)
+        return _averaged(outputs, kept, replicates)
+
+    diverged = sum(
+        int((store.read(block).status == DIVERGED).sum())
+        for block in range(store.n_blocks)
+    )
+    return _regression(
+        described(dict(store.config)),
+        design,
+        read,
+        n_models=store.n_models,
+        n_diverged=diverged,
+        held=held,
     )
 
 
@@ -117,14 +151,24 @@ def from_arrays(
         )
     if bool(((x != 0) & (x != 1)).any()):
         raise ValueError("masks must hold 0 and 1 only")
-    _check_law(x, design)
+    check_law(x, design)
+    size, has_mean = block_structure(design)
+    shift = y.mean(0)
+    ids = torch.arange(len(x) // size)
+    chunk = make_chunk(x, y - shift, ids, size=size, has_mean=has_mean)
     return Regression(
-        weights=x,
-        outputs=y,
+        sample=Sample(
+            chunks=lambda: iter((chunk,)),
+            n_blocks=len(ids),
+            shift=shift,
+            **_law_of(design, x.shape[1], x.device),
+        ),
         design=design,
         train_labels=numbered("example", x.shape[1]),
         target_labels=numbered("target", y.shape[1]),
         estimand={
+            "quantity": "datamodel",
+            "point": _point(design, x.shape[1]),
             "output": output,
             "normalisation": "unknown",
             "step_policy": "unknown",
@@ -134,33 +178,238 @@ def from_arrays(
         n_diverged=0,
         # Nobody knows the seeds, but two fits of the same arrays share their errors.
         seeds=frozenset({int(digest(x, y), 16)}),
+        named=False,
     )
 
 
-def _check_law(masks: Tensor, design: SubsetDesign) -> None:
-    if isinstance(design, Bernoulli):
-        share = masks.mean().item()
-        sigma = (design.p * (1 - design.p) / masks.numel()) ** 0.5
-        # Eight standard deviations: no honest masks are refused.
-        if abs(share - design.p) > 8 * sigma:
-            raise ValueError(
-                f"design must match the masks: p = {design.p:g} was stated, but their "
-                f"share of ones is {share:.4f}"
-            )
-    elif isinstance(design, ComplementaryPairs):
-        if len(masks) % 2 or bool((masks[::2] + masks[1::2] != 1).any()):
-            raise ValueError(
-                "design must match the masks: complementary pairs were stated, but "
-                "consecutive rows are no complements"
-            )
-    elif isinstance(design, FixedSize):
-        if bool((masks.sum(1) != design.size).any()):
-            raise ValueError(
-                f"design must match the masks: size {design.size} was stated, but rows "
-                f"hold {int(masks.sum(1).min())} to {int(masks.sum(1).max())} examples"
-            )
+def block_structure(design: Design) -> tuple[int, bool]:
+    """Return how many consecutive rows share a seed, and whether their mean varies."""
+    match design:
+        case ComplementaryPairs() | RandomDirections():
+            return 2, False
+        case AntitheticPairs():
+            return 2, design.p != 0.5
+        case DisjointBlocks():
+            return design.parts, False
+    return 1, True
+
+
+def variances(design: Design, n_players: int) -> Float[Tensor, " train"]:
+    """Return a_i such that the covariance of weights is diag(a), less null directions.
+
+    p(1-p) under independent inclusion; k(N-k)/(N(N-1)) for one fixed size k, within
+    each stratum where there are several.
+    """
+    if isinstance(design, RandomDirections):
+        return torch.full((n_players,), design.step**2, dtype=torch.float64)
+    assert isinstance(design, SubsetDesign)
+    if isinstance(design, Stratified):
+        diagonal = design.covariance(n_players).diagonal()
     else:
+        p = design.inclusion(n_players)
+        diagonal = torch.full((n_players,), p * (1 - p), dtype=torch.float64)
+    null = design.null_directions(n_players)
+    return diagonal / (1 - null.square().sum(0))
+
+
+def check_law(masks: Float[Tensor, "models train"], design: SubsetDesign) -> None:
+    """Raise unless masks of 0 and 1 can be of the stated design.
+
+    Raises:
+        TypeError: If the design is not one that arrays can be checked against.
+        ValueError: If the masks contradict it.
+    """
+    size, _ = block_structure(design)
+    if len(masks) % size:
+        raise ValueError(
+            f"design must match the masks: blocks of {size} models were stated, but "
+            f"there are {len(masks)} rows"
+        )
+    match design:
+        case Bernoulli() | AntitheticPairs():
+            _check_share(masks, design.p)
+        case ComplementaryPairs() | DisjointBlocks():
+            _check_parts(masks, size)
+        case FixedSize():
+            _check_size(masks, design.size)
+        case _:
+            raise TypeError(
+                "design of arrays must be Bernoulli, ComplementaryPairs, "
+                "AntitheticPairs, DisjointBlocks or FixedSize, got "
+                f"{type(design).__name__}"
+            )
+
+
+def _check_share(masks: Tensor, p: float) -> None:
+    share = masks.mean().item()
+    sigma = (p * (1 - p) / masks.numel()) ** 0.5
+    # Eight standard deviations: no honest masks are refused.
+    if abs(share - p) > 8 * sigma:
+        raise ValueError(
+            f"design must match the masks: p = {p:g} was stated, but their share of "
+            f"ones is {share:.4f}"
+        )
+
+
+def _check_parts(masks: Tensor, size: int) -> None:
+    if bool((masks.unflatten(0, (-1, size)).sum(1) != 1).any()):
+        what = "complementary pairs" if size == 2 else f"partitions into {size} parts"
+        raise ValueError(
+            f"design must match the masks: {what} were stated, but consecutive rows "
+            f"are no {'complements' if size == 2 else 'partitions'}"
+        )
+
+
+def _check_size(masks: Tensor, size: int) -> None:
+    sizes = masks.sum(1)
+    if bool((sizes != size).any()):
+        raise ValueError(
+            f"design must match the masks: size {size} was stated, but rows hold "
+            f"{int(sizes.min())} to {int(sizes.max())} examples"
+        )
+
+
+def _regression(
+    problem: Description,
+    design: Design,
+    read: Read,
+    *,
+    n_models: int,
+    n_diverged: int,
+    held: int = HELD,
+) -> Regression:
+    """Return the regression of a run's rows.
+
+    Raises:
+        TypeError: If no linear model can be fitted to the design.
+        ValueError: If every model diverged.
+    """
+    replicates, labels = _replicates(design), problem.train_labels
+    while isinstance(design, Replicates | Grouped):
+        if isinstance(design, Grouped):
+            labels = design.group_labels
+        design = design.design
+    if not _is_regressable(design):
         raise TypeError(
-            "design of arrays must be Bernoulli, ComplementaryPairs or FixedSize, got "
+            "responses must come from a design of random subsets for a datamodel, got "
             f"{type(design).__name__}"
         )
+    if n_diverged == n_models:
+        raise ValueError(
+            f"outputs must be finite for some models, but all {n_models} diverged: "
+            "train with a smaller learning rate or a larger penalty"
+        )
+    n_rows = n_models // replicates
+    sample = _sample(design, len(labels), n_rows, read)
+    if n_rows * len(labels) <= held:
+        sample = sample.held()
+    return Regression(
+        sample=sample,
+        design=design,
+        train_labels=labels,
+        target_labels=problem.target_labels,
+        estimand={
+            "quantity": _quantity(design),
+            "point": _point(design, len(labels)),
+            "output": problem.output,
+            "normalisation": problem.normalisation,
+            "step_policy": problem.step_policy,
+            "problem": problem.digest,
+            "seeds_per_weight": replicates,
+        },
+        n_models=n_models,
+        n_diverged=n_diverged,
+        seeds=frozenset({design.seed}),  # type: ignore[attr-defined]
+        named=True,
+    )
+
+
+def _sample(design: Design, n_players: int, n_rows: int, read: Read) -> Sample:
+    size, has_mean = block_structure(design)
+    step = max(CHUNK // size, 1) * size
+    outputs, kept = read(range(min(step, n_rows)))
+    shift = torch.nan_to_num(outputs[kept].mean(0))
+
+    def chunks() -> Iterator[Chunk]:
+        for start in range(0, n_rows, step):
+            rows = range(start, min(start + step, n_rows))
+            y, kept = read(rows)
+            whole = kept.unflatten(0, (-1, size)).all(1)
+            kept = whole.repeat_interleave(size)
+            numbers = torch.arange(rows.start, rows.stop)
+            yield make_chunk(
+                design.weights(numbers, n_players).to(y.device)[kept],
+                y[kept] - shift,
+                (numbers[::size] // size).to(y.device)[whole],
+                size=size,
+                has_mean=has_mean,
+            )
+
+    return Sample(
+        chunks=chunks,
+        n_blocks=n_rows // size,
+        shift=shift,
+        **_law_of(design, n_players, outputs.device),
+    )
+
+
+def _law_of(design: Design, n_players: int, device: torch.device) -> dict[str, Any]:
+    null = torch.zeros(0, n_players, dtype=torch.float64)
+    if isinstance(design, SubsetDesign):
+        null = design.null_directions(n_players)
+    return {
+        "has_mean": block_structure(design)[1],
+        "level": _point(design, n_players).level,
+        "null_directions": null.to(device),
+        "variances": variances(design, n_players).to(device),
+    }
+
+
+def _is_regressable(design: Design) -> bool:
+    if isinstance(design, RandomDirections):
+        return isinstance(design.at, float | int)
+    return isinstance(design, SubsetDesign)
+
+
+def _quantity(design: Design) -> str:
+    return "datamodel" if isinstance(design, SubsetDesign) else "response derivative"
+
+
+def _point(design: Design, n_players: int) -> Point:
+    if isinstance(design, RandomDirections):
+        assert isinstance(design.at, float | int)
+        return Point("weights", float(design.at))
+    assert isinstance(design, SubsetDesign)
+    name = type(design).__name__
+    return Point("subsets", design.inclusion(n_players), _LAWS.get(name, name))
+
+
+def _replicates(design: Design) -> int:
+    """Return how many consecutive rows have one weight vector."""
+    count = 1
+    while isinstance(design, Replicates | Grouped):
+        count *= getattr(design, "n_replicates", 1)
+        design = design.design
+    return count
+
+
+def _averaged(
+    outputs: Tensor, kept: Tensor, replicates: int
+) -> tuple[Float[Tensor, "rows targets"], Bool[Tensor, " rows"]]:
+    """Average replicates; a weight vector counts when all of its replicates do."""
+    if replicates == 1:
+        return outputs, kept
+    together = kept.unflatten(0, (-1, replicates)).all(1)
+    return outputs.unflatten(0, (-1, replicates)).mean(1), together
+
+
+def _stored(store: ResponseStore, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """Return outputs of a range of models in float64, and which did not diverge."""
+    size = store.block_size
+    blocks = range(start // size, -(-stop // size))
+    found = [store.read(block) for block in blocks]
+    first = blocks.start * size
+    outputs = torch.cat([torch.from_numpy(b.outputs).double() for b in found])
+    status = torch.cat([torch.from_numpy(b.status) for b in found])
+    part = slice(start - first, stop - first)
+    return outputs[part], status[part] != DIVERGED

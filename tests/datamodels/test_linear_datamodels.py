@@ -12,6 +12,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from dmtheory import OLS, Responses, collect, fit_datamodel
+from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs, CoordinatePairs
 from dmtheory.problems import BlackBox, Description, LeastSquares, SetFunction
 from dmtheory.problems.set_functions import all_masks
@@ -53,10 +54,16 @@ def responses_of(design: Any, outputs: Tensor) -> Responses:
     )
 
 
+def rows_of(weights: Tensor, outputs: Tensor, *, paired: bool) -> Sample:
+    if paired:
+        return block_rows(weights, outputs, size=2, has_mean=False)
+    return independent_rows(weights, outputs)
+
+
 def test_ols_is_that_of_statsmodels() -> None:
     responses = additive_and_noise(Bernoulli(p=0.3, n_models=40, seed=1), bends=True)
     found = fit_datamodel(responses)
-    by_hand = OLS().fit(responses.weights(), responses.outputs)
+    by_hand = OLS().fit(independent_rows(responses.weights(), responses.outputs))
     assert by_hand.degrees_of_freedom == 34
     assert found.intercept is not None
     assert found.stderr is not None
@@ -138,7 +145,7 @@ def test_a_95_percent_interval_covers_its_coefficient(p: float, paired: bool) ->
         weights = design.weights(torch.arange(n_models), N_TRAIN)
         noise = normal(n_models, N_TARGETS, seed=10_000 + study)
         outputs = 1 + weights @ truth() + noise
-        fit = (OLS().fit_pairs if paired else OLS().fit)(weights, outputs)
+        fit = OLS().fit(rows_of(weights, outputs, paired=paired))
         reach = student.ppf(0.975, fit.degrees_of_freedom) * fit.stderr
         covered += ((fit.coefficients - truth()).abs() <= reach).double().mean().item()
     assert 0.92 < covered / n_studies < 0.98
@@ -177,10 +184,9 @@ def test_split_halves_have_the_covariance_of_independent_fits(paired: bool) -> N
         x = normal(n_rows, N_TRAIN, seed=20_000 + study)
         noise = normal(n_rows, 1, seed=30_000 + study)
         if paired:
-            rows = torch.stack([0.5 + x, 0.5 - x], dim=1).flatten(0, 1)
-            fit = OLS().fit_pairs(rows, torch.stack([noise, -noise], 1).flatten(0, 1))
-        else:
-            fit = OLS().fit(x, noise)
+            x = torch.stack([0.5 + x, 0.5 - x], dim=1).flatten(0, 1)
+            noise = torch.stack([noise, -noise], 1).flatten(0, 1)
+        fit = OLS().fit(rows_of(x, noise, paired=paired))
         assert fit.units is not None
         first, second = fit.units[::2].mean(0), fit.units[1::2].mean(0)
         products.append((first * second).mean())
@@ -271,7 +277,7 @@ def changed(matrix: Tensor, row: int, column: int, value: float) -> Tensor:
         (
             MASKS[:, [0, 1, 2, 1]],
             OUTPUTS,
-            "masks must have linearly independent columns",
+            "masks must have distinct columns, got columns 1 and 3",
         ),
         (
             torch.cat([MASKS[:, :2], 1 - MASKS[:, :2]], dim=1),

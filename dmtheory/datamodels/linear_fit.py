@@ -1,0 +1,93 @@
+"""What every estimator of a linear datamodel returns."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Certificate:
+    """How far each target's solution can be from the optimum, checked on the solution.
+
+    Attributes:
+        kind: "duality gap", relative to the objective at 0 (half the outputs' mean
+            square), or "residual" of the normal equations, relative to their right
+            side.
+        value: One a target.
+        tolerance: What counts as converged.
+    """
+
+    kind: str
+    value: Float[Tensor, " targets"]
+    tolerance: float
+
+    @property
+    def converged(self) -> Bool[Tensor, " targets"]:
+        """Which targets are solved to the tolerance; never one that is not finite."""
+        return self.value <= self.tolerance
+
+    def check(self) -> None:
+        """Raise ValueError unless every target is solved to the tolerance."""
+        bad = (~self.converged).nonzero().flatten()
+        if len(bad):
+            raise ValueError(
+                f"fit must reach a {self.kind} of {self.tolerance:g}, but "
+                f"{len(bad)} target(s) did not (the first, {bad[0].item()}, reached "
+                f"{self.value[bad[0]].item():.2g}): use larger penalties, more models "
+                "or a larger tolerance"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.kind} at most {self.value.max().item():.1g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearFit:
+    """Coefficients of a linear datamodel with their sampling law.
+
+    Attributes:
+        coefficients: beta, in units of the raw mask.
+        intercept: beta_0.
+        stderr: Standard errors of the coefficients; None where there are none.
+        units: Contributions of independent blocks of models, whose mean is the
+            coefficients; None where they would not fit in memory, or the estimator
+            has none.
+        degrees_of_freedom: Residual degrees of freedom, for t intervals; None where
+            intervals are normal or there are none.
+        effective_parameters: Effective degrees of freedom that the fit uses, with the
+            intercept where there is one.
+        penalty: Penalty of each target; None where nothing is penalised.
+        certificate: Evidence that the solution is one; None where it is a formula.
+    """
+
+    coefficients: Float[Tensor, "train targets"]
+    intercept: Float[Tensor, " targets"]
+    stderr: Float[Tensor, "train targets"] | None
+    units: Float[Tensor, "units train targets"] | None
+    degrees_of_freedom: int | None
+    effective_parameters: Float[Tensor, " targets"]
+    penalty: Float[Tensor, " targets"] | None = None
+    certificate: Certificate | None = None
+
+
+def normal_residual(
+    gram: Float[Tensor, "train train"],
+    cross: Float[Tensor, "train targets"],
+    coefficients: Float[Tensor, "train targets"],
+    ridge: Float[Tensor, " targets"] | None = None,
+) -> Float[Tensor, " targets"]:
+    """Return max |X'Y - (X'X + ridge) beta| relative to max |X'Y|, a target."""
+    rest = cross - gram @ coefficients
+    if ridge is not None:
+        rest = rest - ridge * coefficients
+    return relative(rest, cross)
+
+
+def relative(
+    rest: Float[Tensor, "train targets"], whole: Float[Tensor, "train targets"]
+) -> Float[Tensor, " targets"]:
+    """Return the largest entry of rest over that of whole; 0 where both vanish."""
+    size = whole.abs().amax(0)
+    return rest.abs().amax(0) / torch.where(size > 0, size, 1.0)

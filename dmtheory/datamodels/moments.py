@@ -1,0 +1,192 @@
+"""Sufficient statistics of a regression: they stream, and add up over shards."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.datamodels.sample import Chunk, Sample
+from dmtheory.designs.seeds import Purpose, random_words
+
+# Sums of products of entries up to 2 in absolute value stay below 2^31.
+_MOST_INTEGER_ROWS = 2**28
+_MULTIPLE = 8
+_LEAST_SIDE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Columns:
+    """What tells whether the columns of a regression are of use.
+
+    Attributes:
+        n_blocks: Blocks of models.
+        n_rows: Rows they make.
+        n_means: Rows that are block means, of which each has an intercept.
+        mean_sum: Sum of those rows.
+        output_sum: Sum of the blocks' mean outputs.
+        squares: Sums of squares of the columns.
+        prints: Two sums of each column with random integers, exact in float64 for
+            0/1 masks, so that equal columns have equal prints.
+    """
+
+    n_blocks: int
+    n_rows: int
+    n_means: int
+    mean_sum: Float[Tensor, " train"]
+    output_sum: Float[Tensor, " targets"]
+    squares: Float[Tensor, " train"]
+    prints: Float[Tensor, "two train"]
+
+    def __add__(self, other: "Columns") -> "Columns":
+        return Columns(
+            n_blocks=self.n_blocks + other.n_blocks,
+            n_rows=self.n_rows + other.n_rows,
+            n_means=self.n_means + other.n_means,
+            mean_sum=self.mean_sum + other.mean_sum,
+            output_sum=self.output_sum + other.output_sum,
+            squares=self.squares + other.squares,
+            prints=self.prints + other.prints,
+        )
+
+    @property
+    def x_mean(self) -> Float[Tensor, " train"]:
+        """Mean of the rows with an intercept; 0 where there are none."""
+        return self.mean_sum / max(self.n_means, 1)
+
+    @property
+    def y_mean(self) -> Float[Tensor, " targets"]:
+        """Mean output, less the sample's shift."""
+        return self.output_sum / max(self.n_blocks, 1)
+
+    @property
+    def centred_squares(self) -> Float[Tensor, " train"]:
+        """Sums of squares about the mean."""
+        return self.squares - self.n_means * self.x_mean.square()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments:
+    """Gram matrix and cross products of uncentred rows.
+
+    Attributes:
+        columns: Counts, sums and checks.
+        gram: X'X; exact where entries are multiples of 1/2.
+        cross: X'Y.
+        output_squares: Sums of squares of the outputs' rows.
+    """
+
+    columns: Columns
+    gram: Float[Tensor, "train train"]
+    cross: Float[Tensor, "train targets"]
+    output_squares: Float[Tensor, " targets"]
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            columns=self.columns + other.columns,
+            gram=self.gram + other.gram,
+            cross=self.cross + other.cross,
+            output_squares=self.output_squares + other.output_squares,
+        )
+
+    def about(
+        self, x: Float[Tensor, " train"], y: Float[Tensor, " targets"]
+    ) -> "Centred":
+        """Return the moments of rows whose means had x and y subtracted.
+
+        sum (x_k - c)(x_k - c)' = X'X - s c' - c s' + n c c' over the n rows with an
+        intercept, s their sum; the others are as they are.
+        """
+        n = self.columns.n_means
+        if n == 0:
+            return Centred(self.columns, self.gram, self.cross, self.output_squares)
+        s, t = self.columns.mean_sum, self.columns.output_sum
+        gram = self.gram - torch.outer(s, x) - torch.outer(x, s)
+        cross = self.cross - torch.outer(s, y) - torch.outer(x, t)
+        return Centred(
+            self.columns,
+            gram + n * torch.outer(x, x),
+            cross + n * torch.outer(x, y),
+            self.output_squares - 2 * t * y + n * y * y,
+        )
+
+    def centred(self) -> "Centred":
+        """Return the moments about the rows' own means."""
+        return self.about(self.columns.x_mean, self.columns.y_mean)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Centred:
+    """Moments about a centre, summed over rows.
+
+    Attributes:
+        columns: Counts, sums and checks, not centred.
+        gram: X'X.
+        cross: X'Y.
+        output_squares: Diagonal of Y'Y.
+    """
+
+    columns: Columns
+    gram: Float[Tensor, "train train"]
+    cross: Float[Tensor, "train targets"]
+    output_squares: Float[Tensor, " targets"]
+
+
+def moments_of(sample: Sample) -> Moments:
+    """Return the moments of all rows, one chunk in memory at a time."""
+    return reduce(add, (_moments(chunk, sample) for chunk in sample.chunks()))
+
+
+def columns_of(sample: Sample) -> Columns:
+    """Return counts, sums and checks of all rows, without the Gram matrix."""
+    return reduce(add, (_columns(chunk, sample) for chunk in sample.chunks()))
+
+
+def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:
+    """Return X'X, by integer products where 2X is a small integer.
+
+    Integers of 8 bits are multiplied and summed in 32 bits, without rounding, and
+    several times as fast as in float64. Other entries take float64.
+    """
+    doubled = 2 * x
+    small = doubled.to(torch.int8)
+    if len(x) > _MOST_INTEGER_ROWS or not bool((small == doubled).all()):
+        return x.T @ x
+    # Matrix units want sides that are multiples of 8; zeros add nothing.
+    rows, train = (max(-(-n // _MULTIPLE) * _MULTIPLE, _LEAST_SIDE) for n in x.shape)
+    padded = small.new_zeros(rows, train)
+    padded[: x.shape[0], : x.shape[1]] = small
+    product = torch._int_mm(padded.T.contiguous(), padded)
+    return product[: x.shape[1], : x.shape[1]].double() / 4
+
+
+def _moments(chunk: Chunk, sample: Sample) -> Moments:
+    x, y = chunk.x.flatten(0, 1), chunk.y.flatten(0, 1)
+    return Moments(
+        columns=_columns(chunk, sample),
+        gram=integer_gram(x),
+        cross=x.T @ y,
+        output_squares=y.square().sum(0),
+    )
+
+
+def _columns(chunk: Chunk, sample: Sample) -> Columns:
+    x = chunk.x.flatten(0, 1)
+    return Columns(
+        n_blocks=len(chunk.x),
+        n_rows=len(x),
+        n_means=len(chunk.x) if sample.has_mean else 0,
+        mean_sum=chunk.x[:, 0].sum(0) if sample.has_mean else torch.zeros_like(x[0]),
+        output_sum=chunk.block_means.sum(0),
+        squares=x.square().sum(0),
+        prints=_marks(chunk) @ x,
+    )
+
+
+def _marks(chunk: Chunk) -> Float[Tensor, "two rows"]:
+    """Return two random integers below 2^30 a row, the same wherever a row goes."""
+    places = torch.arange(2 * chunk.x.shape[1])
+    words = random_words(0, Purpose.SPLIT, chunk.blocks.cpu(), places) >> 2
+    return words.reshape(-1, 2).T.to(chunk.x)
