@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray  # noqa: F401 -- once, before forks that would each import it
+import zarr
 from counting import Counting, contents, leftovers, marked, trainings
 from torch import Tensor
 
 from dmtheory.designs import Bernoulli
 from dmtheory.responses import store as stores
 from dmtheory.responses.collect import collect_into
+from dmtheory.responses.responses import open_dataset
 
 BLOCK = 5
 POINTS = ("outputs", "status", "mark", "done")
@@ -43,6 +46,7 @@ def main() -> None:
         "killed": killed,
         "together": together,
         "limited": limited,
+        "opened": opened,
     }
     reports = []
     for scenario in json.loads(sys.argv[1]):
@@ -127,6 +131,52 @@ def together(
         "blocks": len(trained),
         "equal": contents(store) == contents(truth),
     }
+
+
+def opened(folder: str, sizes: list[int], deaths: list[list[Any]]) -> dict[str, Any]:
+    """Make and extend runs that die; open each as a dataset afterwards.
+
+    Args:
+        folder: Where the stores and the truth are put.
+        sizes: Models before, none if 0, and models that are then asked for.
+        deaths: (place, n): die at the n-th time that the place is reached.
+    """
+    truth = Path(folder) / "truth"
+    succeed(partial(collect, truth, sizes[1]))
+    views = []
+    for i, (place, n) in enumerate(deaths):
+        store, said = Path(folder) / str(i), Path(folder) / f"{i}.json"
+        if sizes[0]:
+            succeed(partial(collect, store, sizes[0]))
+        code = ended(fork(partial(collect, store, sizes[1], place=place, n=n)))
+        assert code == -signal.SIGKILL, f"no death at {place} {n}"
+        succeed(partial(look, store, truth, said))
+        views.append({"place": place, "n": n, **json.loads(said.read_text())})
+    return {"views": views}
+
+
+def look(store: Path, truth: Path, said: Path) -> None:
+    """Write down what a dataset shows of a store, beside what the truth has there."""
+    try:
+        view = open_dataset(store)
+    except stores.StoreError as error:
+        said.write_text(json.dumps({"error": str(error)}))
+        return
+    n_models = view.sizes["models"]
+    whole = open_dataset(truth).isel(models=slice(n_models))
+    there = view.status.values > 0
+    arrays = ("outputs", "status")
+    same = [(view[n].values == whole[n].values)[there].all() for n in arrays]
+    labels = [(view[n] == whole[n]).all() for n in ("seed", "targets")]
+    lengths = {n: a.shape[0] for n, a in zarr.open_group(store, mode="r").arrays()}
+    report = {
+        "n_models": n_models,
+        "lengths": lengths,
+        "written": there.sum(),
+        "same": all(same),
+        "aligned": all(labels),
+    }
+    said.write_text(json.dumps(report, default=int))
 
 
 def limited(folder: str, n_models: int, n_bytes: int) -> dict[str, Any]:

@@ -84,6 +84,20 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "four at once": together(4, 200, 0.02),
     "two at once, one killed": together(2, 200, 0.01, kill=True),
     **{f"three begin {i}": together(3, 10, 0.0) for i in range(4)},
+    # Extending rewrites the metadata of three arrays, then come blocks of three files.
+    "opened while extended": {
+        "kind": "opened",
+        "sizes": [23, 48],
+        "deaths": [
+            *([place, n] for n in range(1, 5) for place in ("partial", "renamed")),
+            *([point, 2] for point in ("outputs", "status", "mark", "done")),
+        ],
+    },
+    "opened while made": {
+        "kind": "opened",
+        "sizes": [0, 23],
+        "deaths": [[place, n] for n in range(1, 6) for place in ("partial", "renamed")],
+    },
     # A chunk of outputs has 5 x 64 x 8 bytes; all other files are smaller.
     "limited": {"kind": "limited", "n_models": 43, "n_bytes": 2500},
 }
@@ -110,6 +124,44 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     reports: dict[str, dict[str, Any]], name: str, n_models: int, n_before: int
 ) -> None:
     check_nothing_lost(reports[name], n_models, n_before)
+
+
+def test_a_run_killed_in_mid_extension_opens_with_what_is_complete(
+    reports: dict[str, dict[str, Any]],
+) -> None:
+    views = reports["opened while extended"]["views"]
+    for view in views:
+        assert view["same"]
+        assert view["aligned"]
+        lengths = view["lengths"]
+        assert view["n_models"] == min(lengths["outputs"], lengths["status"])
+        # The 23 that were there; the last block's three count until it is rewritten.
+        assert view["written"] >= 20 if view["n_models"] == 48 else 23
+    uneven = [v for v in views if v["lengths"]["outputs"] > v["lengths"]["status"]]
+    # From the first array's renaming until before the third's.
+    assert [[v["place"], v["n"]] for v in uneven] == [
+        ["renamed", 1],
+        ["partial", 2],
+        ["renamed", 2],
+        ["partial", 3],
+    ]
+    assert {v["n_models"] for v in uneven} == {23}
+    assert {v["n_models"] for v in views if v not in uneven} == {23, 48}
+
+
+def test_a_run_killed_while_it_is_made_opens_or_says_what_to_do(
+    reports: dict[str, dict[str, Any]],
+) -> None:
+    views = reports["opened while made"]["views"]
+    failed = [view for view in views if "error" in view]
+    # The group and three arrays: each but the last is one file too few.
+    assert len(failed) == 2 * 4 - 1
+    for view in failed:
+        assert "collect the run again" in view["error"] or "must exist" in view["error"]
+    for view in views[len(failed) :]:
+        assert view["same"]
+        assert view["aligned"]
+        assert view["n_models"] == 23
 
 
 def test_the_suite_kills_often_and_mostly_inside_a_write(
