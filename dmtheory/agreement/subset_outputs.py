@@ -166,7 +166,7 @@ def evaluation_of(responses: Responses | SubsetOutputs) -> SubsetOutputs:
         else:
             groups, labels = torch.tensor(design.groups), design.group_labels
         design = design.design
-    size = _unit_size(design)
+    size = unit_size(design)
     n_subsets = responses.n_models // replicates
     weights = design.weights(torch.arange(n_subsets), len(labels))
     kept = ~responses.diverged.unflatten(0, (-1, size * replicates)).any(1)
@@ -227,7 +227,7 @@ def evaluation_of_arrays(
     if bool(((x != 0) & (x != 1)).any()):
         raise ValueError("masks must hold 0 and 1 only")
     check_at_least(n_replicates, 1, "n_replicates")
-    size = 1 if design is None else _unit_size(design)
+    size = 1 if design is None else unit_size(design)
     if len(x) % (size * n_replicates):
         raise ValueError(
             f"masks must have a multiple of {size * n_replicates} rows for what was "
@@ -253,7 +253,8 @@ def evaluation_of_arrays(
     )
 
 
-def _unit_size(design: SubsetDesign) -> int:
+def unit_size(design: SubsetDesign) -> int:
+    """Return how many consecutive rows of a design depend on one another."""
     if isinstance(design, ComplementaryPairs | AntitheticPairs):
         return 2
     return design.parts if isinstance(design, DisjointBlocks) else 1
