@@ -15,7 +15,7 @@ from dmtheory.designs.perturbations import random_coordinates
 from dmtheory.engines.base import Engine
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import Curvature, ExactHessian
-from dmtheory.problems.base import Problem
+from dmtheory.problems.base import Measured, Problem
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses
 
@@ -241,8 +241,7 @@ class Laboratory:
 
     def _measure_accuracy(self, name: str) -> dict[str, float] | None:
         problem = self.problem(name)
-        measure = getattr(problem, "held_out_accuracy", None)
-        if measure is None:
+        if not isinstance(problem, Measured):
             return None
         n_models = 1 if problem.description.deterministic else 16
         design = Bernoulli(
@@ -251,13 +250,19 @@ class Laboratory:
         rows = torch.arange(32)
         masks = design.weights(rows, problem.description.n_train)
         full = torch.ones_like(masks[:n_models])
-        fit = problem.fit  # type: ignore[attr-defined]
-        return {
-            "at w = 1": measure(fit(full, design.seeds(rows[:n_models])).params)
-            .mean()
-            .item(),
-            "over masks": measure(fit(masks, design.seeds(rows)).params).mean().item(),
+        points = {
+            "at w = 1": (full, design.seeds(rows[:n_models])),
+            "over masks": (masks, design.seeds(rows)),
         }
+        found = {
+            name: problem.measure(weights, seeds)[1].accuracy
+            for name, (weights, seeds) in points.items()
+        }
+        return {
+            name: accuracy.mean().item()
+            for name, accuracy in found.items()
+            if accuracy is not None
+        } or None
 
     def experiment_seed(self, stream: str) -> int:
         """Return the experiment seed of a stream of trainings."""

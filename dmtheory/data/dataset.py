@@ -1,26 +1,28 @@
 """What a data set is: three splits, with the labels that travel into reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from dmtheory.checks import check_finite
 from dmtheory.designs.seeds import Purpose, permutation
 from dmtheory.identity import digest
+from dmtheory.placement import on_device
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Training examples (the players), targets (what is explained), held-out examples.
 
-    Classes are whole numbers in `y`, regression responses are real.
+    Classes are whole numbers in `y`, regression responses are real. An example may
+    have any shape: a row of features, an image, a sequence of tokens.
 
     Attributes:
         name: A short name for people.
-        x_train: Features of the training examples.
+        x_train: Features of the training examples, the first axis over examples.
         y_train: Their classes or responses.
         x_target: Features of the targets.
         y_target: Their classes or responses.
@@ -28,6 +30,9 @@ class Dataset:
         y_held_out: Their classes or responses.
         train_labels: One label a training example, such as "record 17 (benign)".
         target_labels: One label a target.
+        train_ids: A stable number of each training example in [0, 2^32), which keys
+            all randomness that belongs to it; its row number by default. Permute them
+            with the rows and training stays the same.
         feature_names: One name a feature.
         class_names: One name a class; empty for regression.
         image_shape: Height and width when the raw features are pixels, else None.
@@ -37,14 +42,15 @@ class Dataset:
     """
 
     name: str
-    x_train: Float[Tensor, "train features"]
+    x_train: Shaped[Tensor, "train ..."]
     y_train: Tensor
-    x_target: Float[Tensor, "targets features"]
+    x_target: Shaped[Tensor, "targets ..."]
     y_target: Tensor
-    x_held_out: Float[Tensor, "held_out features"]
+    x_held_out: Shaped[Tensor, "held_out ..."]
     y_held_out: Tensor
     train_labels: tuple[str, ...]
     target_labels: tuple[str, ...]
+    train_ids: Int64[Tensor, " train"] | None = None
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
@@ -55,10 +61,11 @@ class Dataset:
     def __post_init__(self) -> None:
         for split in ("train", "target", "held_out"):
             x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
-            if x.ndim != 2 or x.shape[1] != self.x_train.shape[1]:
+            if x.ndim < 2 or x.shape[1:] != self.x_train.shape[1:]:
+                shape = ", ".join(map(str, self.x_train.shape[1:]))
                 raise ValueError(
-                    f"x_{split} must have shape (examples, "
-                    f"{self.x_train.shape[-1]}), got {tuple(x.shape)}"
+                    f"x_{split} must have shape (examples, {shape or 'features'}), got "
+                    f"{tuple(x.shape)}"
                 )
             if y.shape != x.shape[:1]:
                 raise ValueError(
@@ -74,11 +81,38 @@ class Dataset:
                     f"{len(labels)}"
                 )
 
+        if self.train_ids is not None:
+            self._check_ids(self.train_ids)
+
+    def _check_ids(self, ids: Tensor) -> None:
+        distinct = len(ids.unique()) == self.n_train == len(ids)
+        if not distinct or bool((ids < 0).any()) or bool((ids >= 2**32).any()):
+            raise ValueError(
+                "train_ids must be one distinct number in [0, 2^32) a training example "
+                f"({self.n_train}), got {len(ids)} with {len(ids.unique())} distinct"
+            )
+
+    @property
+    def ids(self) -> Int64[Tensor, " train"]:
+        """The stable number of each training example."""
+        return torch.arange(self.n_train) if self.train_ids is None else self.train_ids
+
+    def to(self, device: torch.device) -> "Dataset":
+        """Return the same examples on a device; ids stay, since draws are made here."""
+        if device == self.x_train.device:
+            return self
+        return on_device(self, device, _moved)
+
     @cached_property
     def digest(self) -> str:
         """Digest of everything that training and measuring can see."""
         return digest(
-            self.x_train, self.y_train, self.x_target, self.y_target, self.train_labels
+            self.x_train,
+            self.y_train,
+            self.x_target,
+            self.y_target,
+            self.train_labels,
+            *(() if self.train_ids is None else (self.train_ids,)),
         )
 
     @property
@@ -90,6 +124,13 @@ class Dataset:
     def n_targets(self) -> int:
         """Number of targets."""
         return len(self.x_target)
+
+
+def _moved(data: Dataset, device: torch.device) -> Dataset:
+    names = [
+        f"{axis}_{split}" for split in ("train", "target", "held_out") for axis in "xy"
+    ]
+    return replace(data, **{name: getattr(data, name).to(device) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

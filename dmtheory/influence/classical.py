@@ -20,7 +20,12 @@ from dmtheory.influence.curvature import (
     ExactHessian,
     prediction_jacobian,
 )
-from dmtheory.problems.base import Description, DifferentiableProblem, normaliser
+from dmtheory.problems.base import (
+    Description,
+    DifferentiableProblem,
+    Factored,
+    normaliser,
+)
 from dmtheory.responses.collect import Progress
 
 # Models are taken in chunks of about this many Jacobian or curvature entries.
@@ -135,7 +140,12 @@ def weight_derivatives(
         ValueError: If a training did not converge, or the damped curvature is not
             positive definite.
     """
-    fit = problem.fit(weights, seeds)
+    # A convex training ends with the factor that influence needs.
+    exact = isinstance(curvature, ExactHessian) and damping == 0
+    if exact and isinstance(problem, Factored):
+        fit = problem.fit(weights, seeds, keep_factor=True)
+    else:
+        fit = problem.fit(weights, seeds)
     if not bool(fit.converged.all()):
         raise ValueError(
             f"training must converge for influence, but {int((~fit.converged).sum())} "
@@ -146,8 +156,10 @@ def weight_derivatives(
     size = max(1, _CHUNK_ENTRIES // _entries_a_model(problem, fit.params))
     derivatives = []
     for block in torch.arange(len(weights)).split(size):
-        found, failed = vmap(one_model)(
-            fit.params[block], weights[block], scales[block]
+        factor = None if fit.factor is None else fit.factor[block]
+        axes = 0, 0, 0, None if factor is None else 0
+        found, failed = vmap(one_model, axes)(
+            fit.params[block], weights[block], scales[block], factor
         )
         _check_positive_definite(failed, curvature, damping)
         derivatives.append(found)
@@ -163,12 +175,15 @@ def _at_one_model(
     params: Tensor,
     weights: Tensor,
     scale: Tensor,
+    factor: Float[Tensor, "params params"] | None,
 ) -> tuple[Float[Tensor, "train targets"], Tensor]:
     """Return g_i of every example on every target, and whether the factor failed."""
     jacobian = prediction_jacobian(problem, params)
-    matrix = curvature.matrix(problem, params, weights * scale, jacobian)
-    matrix = matrix + damping * torch.eye(len(params), dtype=params.dtype)
-    factor, failed = torch.linalg.cholesky_ex(matrix)
+    failed = torch.zeros((), dtype=torch.int32)
+    if factor is None:
+        matrix = curvature.matrix(problem, params, weights * scale, jacobian)
+        matrix = matrix + damping * torch.eye(len(params), dtype=params.dtype)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
 
     def total_loss(predictions: Tensor) -> Tensor:
         return problem.prediction_losses(predictions).sum()

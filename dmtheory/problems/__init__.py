@@ -10,12 +10,14 @@ from dmtheory.problems.base import (
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
 from dmtheory.problems.network import MLP, SGD, Network
+from dmtheory.problems.quality import Quality
 from dmtheory.problems.set_functions import (
     SampleMean,
     SetFunction,
     and_of_examples,
     or_of_duplicates,
 )
+from dmtheory.problems.softmax import SoftmaxRegression
 
 __all__ = [
     "MLP",
@@ -28,8 +30,10 @@ __all__ = [
     "LogisticRegression",
     "Network",
     "Problem",
+    "Quality",
     "SampleMean",
     "SetFunction",
+    "SoftmaxRegression",
     "and_of_examples",
     "or_of_duplicates",
 ]

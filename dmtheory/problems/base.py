@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import check_choice, check_weights
+from dmtheory.problems.quality import Quality
 
 Normalisation = Literal["sum", "count"]
 NORMALISATIONS = ("sum", "count")
@@ -84,6 +85,19 @@ class Problem(Protocol):
         ...
 
 
+@runtime_checkable
+class Measured(Problem, Protocol):
+    """A problem that also says how good its models are on held-out data."""
+
+    def measure(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> tuple[Float[Tensor, "models targets"], Quality]:
+        """Return what `respond` does, with the models' held-out quality."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Trained parameters, with the certificate of their training.
@@ -93,11 +107,14 @@ class Fit:
         gradient_norm: Largest absolute entry of the objective's gradient, a model.
         converged: Whether the training reached what it promises: for a convex
             problem the gradient norm it was asked for, for a network finite values.
+        factor: Lower Cholesky factor of the objective's Hessian there, where it was
+            asked for and the training has one.
     """
 
     params: Float[Tensor, "models params"]
     gradient_norm: Float[Tensor, " models"]
     converged: Bool[Tensor, " models"]
+    factor: Float[Tensor, "models params params"] | None = None
 
 
 @runtime_checkable
@@ -135,6 +152,26 @@ class DifferentiableProblem(Problem, Protocol):
         ...
 
 
+@runtime_checkable
+class Factored(DifferentiableProblem, Protocol):
+    """A convex problem whose training ends with its Hessian's Cholesky factor."""
+
+    def fit(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+        *,
+        keep_factor: bool = False,
+    ) -> Fit:
+        """Train one model a row; on request return the factor too."""
+        ...
+
+    @property
+    def ridge(self) -> float:
+        """The penalty that makes the Hessian positive definite."""
+        ...
+
+
 def normaliser(
     weights: Float[Tensor, "models train"], normalisation: Normalisation
 ) -> Float[Tensor, " models"]:
@@ -145,7 +182,7 @@ def normaliser(
     """
     if normalisation == "count":
         n_models, n_train = weights.shape
-        return torch.full((n_models,), 1.0 / n_train, dtype=weights.dtype)
+        return weights.new_full((n_models,), 1.0 / n_train)
     total = weights.sum(1)
     return torch.where(total > 0, 1.0 / total.clamp_min(1e-300), 0.0)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from dmtheory.checks import check_choice, check_weights
 from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
+from dmtheory.placement import on_device
 from dmtheory.problems.base import (
     NORMALISATIONS,
     Description,
@@ -17,6 +18,11 @@ from dmtheory.problems.base import (
     Normalisation,
     normaliser,
 )
+from dmtheory.problems.convex.families import Gaussian
+from dmtheory.problems.convex.lanes import in_lanes
+from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
+from dmtheory.problems.outputs import OF_RESPONSES
+from dmtheory.problems.quality import Quality
 
 # Largest relative gradient of a model that counts as solved.
 _SOLVED = 1e-7
@@ -36,14 +42,17 @@ class LeastSquares:
             (it is penalised like the rest).
         ridge: Penalty, >= 0.
         normalisation: "sum" or "count".
+        output: The output function: prediction or squared-error.
     """
 
     data: Dataset
     ridge: float = 0.0
     normalisation: Normalisation = "sum"
+    output: str = "prediction"
 
     def __post_init__(self) -> None:
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
+        check_choice(self.output, tuple(OF_RESPONSES), "output")
         if not self.ridge >= 0:
             raise ValueError(f"ridge must be >= 0, got {self.ridge}")
 
@@ -53,9 +62,13 @@ class LeastSquares:
         return Description(
             name=f"{self.data.name}-{'ridge' if self.ridge > 0 else 'least-squares'}",
             digest=digest(
-                "least squares", self.data.digest, self.ridge, self.normalisation
+                "least squares",
+                self.data.digest,
+                self.ridge,
+                self.normalisation,
+                self.output,
             ),
-            output="prediction",
+            output=self.output,
             normalisation=self.normalisation,
             step_policy="fixed",
             train_labels=self.data.train_labels,
@@ -63,28 +76,52 @@ class LeastSquares:
             deterministic=True,
         )
 
-    @cached_property
-    def _products(self) -> tuple[Tensor, Tensor]:
-        x, y = self.data.x_train, self.data.y_train
-        outer = (x[:, :, None] * x[:, None, :]).flatten(1)
-        return outer, x * y[:, None]
-
     def fit(
         self,
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
+        *,
+        keep_factor: bool = False,
     ) -> Fit:
-        """Solve the normal equations of every row at once."""
+        """Solve the normal equations of every row, many at once.
+
+        With a penalty and many features, by conjugate gradients with one shared
+        preconditioner.
+
+        Args:
+            weights: One weight vector a model.
+            seeds: Without effect: training is deterministic.
+            keep_factor: Whether to return the Hessian's Cholesky factor, where there
+                is a penalty.
+
+        Returns:
+            Parameters with the gradient norm that was reached, a model.
+        """
         check_weights(weights, self.description.n_train)
-        outer, moments = self._products
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
-        size = self.data.x_train.shape[1]
+        if self.ridge > 0 and self.data.x_train.shape[1] > MOST_FACTORED:
+            solver = on_device(self, weights.device, _solver)
+            return solver.fit(scaled, keep_factor=keep_factor)
+        params, norm, solved, *factors = in_lanes(self._solve, scaled)
+        return Fit(
+            params=params,
+            gradient_norm=norm,
+            converged=solved,
+            factor=factors[0] if keep_factor and factors else None,
+        )
+
+    def _solve(self, scaled: Float[Tensor, "models train"]) -> tuple[Tensor, ...]:
+        data = self.data.to(scaled.device)
+        outer, moments = on_device(self, scaled.device, _products)
+        size = data.x_train.shape[1]
         curvature = (scaled @ outer).unflatten(1, (size, size))
-        curvature = curvature + self.ridge * torch.eye(size, dtype=weights.dtype)
+        curvature.diagonal(dim1=1, dim2=2).add_(self.ridge)
         target = (scaled @ moments).unsqueeze(-1)
+        factors = []
         if self.ridge > 0:
             factor = torch.linalg.cholesky(curvature)
             params = torch.cholesky_solve(target, factor).squeeze(-1)
+            factors = [factor]
         else:
             # Subsets with fewer examples than features are singular.
             inverse = torch.linalg.pinv(curvature, hermitian=True, rtol=1e-12)
@@ -92,40 +129,82 @@ class LeastSquares:
         slope = torch.einsum("mij,mj->mi", curvature, params) - target.squeeze(-1)
         # |X'Wy| <= sqrt(X'WX) sqrt(y'Wy) a feature: relative to that, so that features
         # in small units are solved or refused like others.
-        response = scaled @ self.data.y_train.square()
+        response = scaled @ data.y_train.square()
         bound = curvature.diagonal(dim1=1, dim2=2).sqrt() * response.sqrt()[:, None]
         norm = slope.abs().amax(1)
         solved = (slope.abs() <= _SOLVED * bound + 1e-300).all(1)
-        return Fit(params=params, gradient_norm=norm, converged=solved)
+        return params, norm, solved, *factors
 
     def respond(
         self,
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> Float[Tensor, "models targets"]:
-        """Return the prediction at every target; NaN where no solution was found."""
+        """Return the output at every target; NaN where no solution was found."""
+        return self._outputs(self.fit(weights, seeds))
+
+    def measure(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> tuple[Float[Tensor, "models targets"], Quality]:
+        """Return what `respond` does, with half the held-out mean squared error."""
         fit = self.fit(weights, seeds)
-        predictions = fit.params @ self.data.x_target.T
-        return predictions.masked_fill(~fit.converged[:, None], torch.nan)
+        return self._outputs(fit), self.quality(fit.params)
+
+    def quality(self, params: Float[Tensor, "models params"]) -> Quality:
+        """Return half the mean squared error on the held-out examples."""
+        data = self.data.to(params.device)
+        return Quality.of_responses(params @ data.x_held_out.T, data.y_held_out)
 
     def predictions(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return x_j' theta as one column."""
-        return (self.data.x_train @ params).unsqueeze(-1)
+        return (self.data.to(params.device).x_train @ params).unsqueeze(-1)
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return half the squared error."""
-        return 0.5 * (self.data.y_train - predictions.squeeze(-1)) ** 2
+        responses = self.data.to(predictions.device).y_train
+        return 0.5 * (responses - predictions.squeeze(-1)) ** 2
 
     def target_outputs(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, " targets"]:
-        """Return x' theta at every target."""
-        return self.data.x_target @ params
+        """Return the output at every target."""
+        return self._measure(params)
 
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return ridge/2 |theta|^2."""
         return 0.5 * self.ridge * (params**2).sum()
+
+    def _outputs(self, fit: Fit) -> Tensor:
+        (outputs,) = in_lanes(lambda rows: (self._measure(rows),), fit.params)
+        return outputs.masked_fill(~fit.converged[:, None], torch.nan)
+
+    def _measure(self, params: Tensor) -> Tensor:
+        data = self.data.to(params.device)
+        predictions = (params @ data.x_target.T).unsqueeze(-1)
+        return OF_RESPONSES[self.output](predictions, data.y_target)
+
+
+def _products(problem: LeastSquares, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return x_j x_j' and x_j y_j of every example."""
+    data = problem.data.to(device)
+    x = data.x_train
+    return (x[:, :, None] * x[:, None, :]).flatten(1), x * data.y_train[:, None]
+
+
+def _solver(problem: LeastSquares, device: torch.device) -> LinearSolver:
+    data = problem.data.to(device)
+    # The gradient's scale is that of X'y/N: a tolerance free of the data's units.
+    scale = (data.x_train.T @ data.y_train).abs().max().item() / data.n_train
+    return LinearSolver(
+        x=data.x_train,
+        y=data.y_train,
+        family=Gaussian(),
+        ridge=problem.ridge,
+        tolerance=1e-10 * max(scale, 1e-300),
+    )

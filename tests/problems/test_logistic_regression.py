@@ -104,7 +104,7 @@ def test_a_model_that_does_not_converge_is_marked_and_answers_nan() -> None:
 def test_held_out_accuracy_is_the_share_that_is_classified_rightly() -> None:
     problem = LogisticRegression(data=DATA, ridge=0.1)
     params = normal(6, 4, seed=3)
-    for theta, share in zip(params, problem.held_out_accuracy(params), strict=True):
+    for theta, share in zip(params, problem.quality(params).accuracy, strict=True):
         guesses = [int(x @ theta > 0) for x in DATA.x_held_out]
         right = [g == y for g, y in zip(guesses, DATA.y_held_out.tolist(), strict=True)]
         assert share.item() == sum(right) / 5

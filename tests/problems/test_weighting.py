@@ -12,7 +12,12 @@ from samples import no_seeds, normal, table, weight_rows
 from torch import Tensor
 
 from dmtheory.data import Dataset
-from dmtheory.problems import LeastSquares, LogisticRegression, SampleMean
+from dmtheory.problems import (
+    LeastSquares,
+    LogisticRegression,
+    SampleMean,
+    SoftmaxRegression,
+)
 
 N_TRAIN = 14
 NUMBERS = table(N_TRAIN, 3, seed=0)
@@ -28,7 +33,11 @@ def logistic(data: Dataset = CLASSES, **settings: Any) -> LogisticRegression:
     return LogisticRegression(data=data, **{"ridge": 0.05, **settings})
 
 
-each_problem = pytest.mark.parametrize("make", [least_squares, logistic])
+def softmax(data: Dataset = CLASSES, **settings: Any) -> SoftmaxRegression:
+    return SoftmaxRegression(data=data, **{"ridge": 0.05, **settings})
+
+
+each_problem = pytest.mark.parametrize("make", [least_squares, logistic, softmax])
 each_normalisation = pytest.mark.parametrize("normalisation", ["sum", "count"])
 
 
@@ -96,14 +105,14 @@ def test_permuting_examples_with_their_weights_changes_nothing(
 
 @each_problem
 @each_normalisation
-def test_a_models_answer_depends_on_no_other_model_in_its_batch(
+def test_a_models_bits_depend_on_no_other_model_in_its_batch(
     make: Make, normalisation: str
 ) -> None:
     problem = make(normalisation=normalisation)
     weights = weight_rows(9, N_TRAIN, seed=3)
     together = problem.respond(weights, no_seeds(9))
     alone = [problem.respond(w[None], no_seeds(1)) for w in weights]
-    close(torch.cat(alone), together)
+    assert torch.equal(torch.cat(alone), together)
 
 
 @each_problem

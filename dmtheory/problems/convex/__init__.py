@@ -1,0 +1,1 @@
+"""Penalised linear models, many at once: batched Newton in float64."""

@@ -1,0 +1,99 @@
+"""The objective of many penalised linear models that share their examples."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.problems.convex.families import Family
+
+Params = Float[Tensor, "features outputs models"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Objective:
+    r"""J_b(Theta) = sum_j s_jb l(Theta' x_j, y_j) + ridge/2 |Theta|^2, a model b.
+
+    s_jb = w_jb / W_b are the scaled weights. Arrays have the models last, so that
+    every product with the examples is one matrix product for all models.
+
+    Attributes:
+        x: Examples, shared by all models.
+        y: Encoded classes or responses.
+        family: The loss.
+        scaled: Scaled weights.
+        ridge: Penalty.
+    """
+
+    x: Float[Tensor, "train features"]
+    y: Float[Tensor, "train outputs 1"]
+    family: Family
+    scaled: Float[Tensor, "train models"]
+    ridge: float
+
+    def predictions(self, params: Params) -> Float[Tensor, "train outputs models"]:
+        """Return Theta' x_j of every example and model."""
+        return (self.x @ params.flatten(1)).unflatten(1, params.shape[1:])
+
+    def values(
+        self, params: Params, z: Float[Tensor, "train outputs models"]
+    ) -> Float[Tensor, " models"]:
+        """Return J at parameters whose predictions are z."""
+        data = (self.scaled * self.family.losses(z, self.y)).sum(0)
+        return data + 0.5 * self.ridge * params.square().sum((0, 1))
+
+    def gradient(
+        self, params: Params, means: Float[Tensor, "train outputs models"]
+    ) -> Params:
+        """Return dJ/dTheta where the family's means are these."""
+        slopes = (means - self.y).mul_(self.scaled[:, None])
+        return self._back(slopes).add_(params, alpha=self.ridge)
+
+    def curve(
+        self, means: Float[Tensor, "train outputs models"], direction: Params
+    ) -> Params:
+        """Return the Hessian-vector product of every model."""
+        moved = self.family.curve(means, self.predictions(direction))
+        weighted = moved * self.scaled[:, None]
+        return self._back(weighted).add_(direction, alpha=self.ridge)
+
+    def hessians(
+        self, means: Float[Tensor, "train outputs models"]
+    ) -> Float[Tensor, "models params params"]:
+        """Return the Hessian of every model; parameters run over features first.
+
+        Its (a, b) block is sum_j s_j l_ab(z_j) x_j x_j'.
+        """
+        n_features, n_outputs = self.x.shape[1], self.family.n_outputs
+        n_models = means.shape[2]
+        full = means.new_empty(n_models, n_features, n_outputs, n_features, n_outputs)
+        for a in range(n_outputs):
+            for b in range(a, n_outputs):
+                block = self._moments(self.family.block(means, a, b) * self.scaled)
+                full[:, :, a, :, b] = block
+                full[:, :, b, :, a] = block
+        matrix = full.flatten(3, 4).flatten(1, 2)
+        matrix.diagonal(dim1=1, dim2=2).add_(self.ridge)
+        return matrix
+
+    def _moments(
+        self, weights: Float[Tensor, "train models"]
+    ) -> Float[Tensor, "models features features"]:
+        """Return sum_j weights_j x_j x_j' of every model, from one matrix product.
+
+        The products x_j x_j' are shared by all models; where a table of them would be
+        larger than the matrices that it serves, each model has a product of its own.
+        """
+        n_features, n_models = self.x.shape[1], weights.shape[1]
+        if n_models < n_features / 2:
+            return torch.stack([(self.x * w[:, None]).T @ self.x for w in weights.T])
+        upper = torch.triu_indices(n_features, n_features, device=self.x.device)
+        flat = weights.T @ (self.x[:, upper[0]] * self.x[:, upper[1]])
+        square = flat.new_empty(n_models, n_features, n_features)
+        square[:, upper[0], upper[1]] = flat
+        square[:, upper[1], upper[0]] = flat
+        return square
+
+    def _back(self, z: Float[Tensor, "train outputs models"]) -> Params:
+        return (self.x.T @ z.flatten(1)).unflatten(1, z.shape[1:])

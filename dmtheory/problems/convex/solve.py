@@ -1,0 +1,142 @@
+"""Fit a linear model to each weight vector, by factors or by conjugate gradients."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.problems.base import Fit
+from dmtheory.problems.convex.conjugate_gradients import (
+    ConjugateGradients,
+    preconditioner,
+)
+from dmtheory.problems.convex.families import Family
+from dmtheory.problems.convex.lanes import in_lanes
+from dmtheory.problems.convex.newton import Minimum, NewtonSystem, by_factors, minimise
+from dmtheory.problems.convex.objective import Objective, Params
+
+# With more parameters conjugate gradients are faster than one Hessian a model.
+MOST_FACTORED = 128
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearSolver:
+    """Minimisers of J(Theta; w) for many weight vectors of one data set.
+
+    Attributes:
+        x: Examples.
+        y: Classes or responses.
+        family: The loss.
+        ridge: Penalty, > 0.
+        tolerance: Largest absolute gradient entry of a converged model.
+    """
+
+    x: Float[Tensor, "train features"]
+    y: Tensor
+    family: Family
+    ridge: float
+    tolerance: float
+
+    def fit(
+        self,
+        scaled: Float[Tensor, "models train"],
+        *,
+        start: Float[Tensor, "#models params"] | None = None,
+        keep_factor: bool = False,
+    ) -> Fit:
+        """Minimise J for every row of scaled weights w_j / W.
+
+        Args:
+            scaled: One row a model.
+            start: Where Newton's method begins, for all or for each; at zero by
+                default, or at the full-data optimum where that is known anyway.
+            keep_factor: Whether to return the Hessian's Cholesky factor.
+
+        Returns:
+            Parameters with the gradient norm that was reached, a model.
+        """
+        first = self._start if start is None else start
+        starts = first.expand(len(scaled), -1)
+        params, norm, converged, *factors = in_lanes(
+            partial(self._minimise, keep_factor), scaled, starts
+        )
+        if keep_factor and not factors:
+            factors = [self._factor(scaled, params)]
+        return Fit(
+            params=params,
+            gradient_norm=norm,
+            converged=converged,
+            factor=factors[0] if factors else None,
+        )
+
+    def _minimise(
+        self, keep_factor: bool, scaled: Tensor, starts: Tensor
+    ) -> tuple[Tensor, ...]:
+        objective = self._objective(scaled.T.contiguous())
+        found = minimise(
+            objective, self._matrix(starts), self._system, tolerance=self.tolerance
+        )
+        certified = (
+            found.params.flatten(0, 1).T,
+            found.gradient_norm,
+            found.converged,
+        )
+        if keep_factor and found.factor is not None:
+            return *certified, found.factor
+        return certified
+
+    def _matrix(self, params: Float[Tensor, "models params"]) -> Params:
+        return params.T.unflatten(0, (-1, self.family.n_outputs))
+
+    def _factor(self, scaled: Tensor, params: Tensor) -> Tensor:
+        objective = self._objective(scaled.T)
+        means = self.family.means(objective.predictions(self._matrix(params)))
+        return torch.linalg.cholesky(objective.hessians(means))
+
+    @property
+    def _n_params(self) -> int:
+        return self.x.shape[1] * self.family.n_outputs
+
+    @property
+    def _factored(self) -> bool:
+        return self._n_params <= MOST_FACTORED
+
+    @cached_property
+    def _system(self) -> NewtonSystem:
+        if self._factored:
+            return by_factors
+        found = self._full_data
+        full = self._full_objective
+        means = self.family.means(full.predictions(found.params))
+        return ConjugateGradients(preconditioner=preconditioner(full, means))
+
+    @property
+    def _start(self) -> Float[Tensor, "1 params"]:
+        if self._factored:
+            return self.x.new_zeros(1, self._n_params)
+        return self._full_data.params.flatten(0, 1).T
+
+    @cached_property
+    def _full_data(self) -> Minimum:
+        """The optimum at w = 1, where the shared preconditioner is taken."""
+        shape = self.x.shape[1], self.family.n_outputs, 1
+        start = self.x.new_zeros(shape)
+        return minimise(
+            self._full_objective, start, by_factors, tolerance=self.tolerance
+        )
+
+    @property
+    def _full_objective(self) -> Objective:
+        n_train = len(self.x)
+        return self._objective(self.x.new_full((n_train, 1), 1 / n_train))
+
+    def _objective(self, scaled: Float[Tensor, "train models"]) -> Objective:
+        return Objective(
+            x=self.x,
+            y=self.family.encode(self.y),
+            family=self.family,
+            scaled=scaled,
+            ridge=self.ridge,
+        )
