@@ -6,6 +6,7 @@ No other library keeps responses while it trains them: the peer of the overhead 
 training step itself, and of reading one column the reading of everything.
 """
 
+import asyncio
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
 
 from benchmarks.timing import machine, median_with_interval, publish
 from dmtheory.catalogue import ready_problem
@@ -23,11 +26,12 @@ from dmtheory.problems import BlackBox, Description, Problem
 from dmtheory.responses.collect import collect_into
 from dmtheory.responses.responses import open_dataset
 from dmtheory.responses.run import run_config
-from dmtheory.responses.store import Block, open_store
+from dmtheory.responses.store import Block, open_store, read_store
 
 REPEATS = 9
 MODELS = 512
 LARGE = (100_000, 1_000)
+DELAY = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,40 @@ def large_store(folder: Path) -> dict[str, Any]:
     }
 
 
+class Far(MemoryStore):
+    """A store in memory whose every reading takes as long as over a network."""
+
+    async def get(self, key: str, *rest: Any, **more: Any) -> Buffer | None:
+        """Return a value, later."""
+        await asyncio.sleep(DELAY)
+        return await super().get(key, *rest, **more)
+
+
+def far_store() -> dict[str, Any]:
+    """Return seconds to check a far store's blocks, together and one by one."""
+    problem = ready_problem("diabetes-ridge")
+    design = Bernoulli(p=0.5, n_models=400, seed=0)
+    store = Far()
+    collect_into(store, problem, design, block=4)
+    opened = read_store(store)
+    together: list[float] = []
+    for _ in range(5):
+        clock = time.perf_counter()
+        assert len(opened.done(range(opened.n_blocks))) == opened.n_blocks
+        together.append(time.perf_counter() - clock)
+    clock = time.perf_counter()
+    for block in range(opened.n_blocks):
+        opened.read(block)
+    alone = time.perf_counter() - clock
+    found = median_with_interval(together)
+    return {
+        "blocks": opened.n_blocks,
+        "seconds a request": DELAY,
+        "seconds": found,
+        "one by one over together": alone / found["median"],
+    }
+
+
 def main() -> None:
     """Run the benchmark."""
     torch.set_num_threads(1)
@@ -124,6 +162,7 @@ def main() -> None:
             "overhead of CPU time": median_with_interval(ratios),
             "bytes a model (30 targets, float32)": bytes_a_model,
             "large store": large_store(Path(folder)),
+            "far store": far_store(),
             "machine": machine("torch", "zarr", "xarray", "numpy"),
         }
     publish("collecting", result)

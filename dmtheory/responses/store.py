@@ -16,13 +16,13 @@ from it, so whoever opens a store next completes what a killed process began.
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -43,6 +43,7 @@ _ARRAYS = ("outputs", "marks", "status")
 _READERS = 16
 # Blocks that are held before the first of them is used, at most.
 _AHEAD = 64
+T = TypeVar("T")
 _LEFTOVERS = ("zarr.*.partial", *(f"{name}/**/*.partial" for name in _ARRAYS))
 
 
@@ -124,11 +125,12 @@ class ResponseStore:
         Several are read at a time; each is checked by itself, as `read` does.
         """
         marks = self._marks(blocks)
-        with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(blocks), _AHEAD):
-                some = blocks[start : start + _AHEAD]
-                found = readers.map(lambda b: self._sound(b, marks[b]), some)
-                yield from zip(some, found, strict=True)
+        for start in range(0, len(blocks), _AHEAD):
+            some = blocks[start : start + _AHEAD]
+            # No thread outlives this line. A generator that is given up may be cleared
+            # on zarr's own thread, which must not wait there for those that it serves.
+            found = _at_once(lambda b: self._sound(b, marks[b]), some)
+            yield from zip(some, found, strict=True)
 
     def statuses(self) -> np.ndarray:
         """Return each model's status, 0 where its block is not marked as written.
@@ -140,10 +142,9 @@ class ResponseStore:
         """
         marked = sorted(self.marked(range(self.n_blocks)))
         found = np.zeros(self.n_models, np.uint8)
-        with ThreadPoolExecutor(_READERS) as readers:
-            parts = readers.map(lambda b: self._part("status", b), marked)
-            for block, part in zip(marked, parts, strict=True):
-                found[self.rows(block).start : self.rows(block).stop] = part
+        parts = _at_once(lambda b: self._part("status", b), marked)
+        for block, part in zip(marked, parts, strict=True):
+            found[self.rows(block).start : self.rows(block).stop] = part
         return found
 
     def read(self, block: int) -> Block:
@@ -319,6 +320,12 @@ def read_store(location: Any) -> ResponseStore:
         if group is None:
             raise StoreError(f"store must exist, got {place_of(location)}")
         return _store(group, _stored_config(group, location))
+
+
+def _at_once(function: Callable[[int], T], blocks: Sequence[int]) -> list[T]:
+    """Return a function of each block, several computed at a time."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        return list(readers.map(function, blocks))
 
 
 def block_digest(block: int, content: Block) -> int:
