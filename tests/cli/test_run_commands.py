@@ -1,15 +1,21 @@
 """`dmtheory collect`, `merge`, `verify` and `fit --store`, as a user runs them."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
-from dmtheory.cli import cli
+from dmtheory.cli import cli, runs
+from dmtheory.engines.local import Serial, process_pool
+from dmtheory.responses.plan import Plan, plan
 from dmtheory.responses.store import Block, StoreError, open_store, read_store
 
 QUICK = ("--problem", "diabetes-ridge", "--models", "400", "--block", "64")
+RAY = ("--engine", "ray")
 
 
 def run(*arguments: str) -> Result:
@@ -121,6 +127,23 @@ def test_ones_own_problem_from_a_file(here: Path) -> None:
         (("collect", *QUICK, "--store", "s", "--design", "foo"), "bernoulli:0.5"),
         (("collect", *QUICK[:1], "nope", "--store", "s"), "problem must be one of"),
         (("collect", *QUICK[:1], "no.py:x", "--store", "s"), "FILE.py:NAME"),
+        (("collect", *QUICK, "--store", "s", "--processes", "0"), "at least 1, got 0"),
+        (("collect", *QUICK, "--store", "s", "--processes", "two"), "valid integer"),
+        (("collect", *QUICK, "--dry-run", "--processes", "0"), "at least 1, got 0"),
+        (("collect", *QUICK, "--store", "s", "--devices", "gpu"), "got 'gpu': use"),
+        (("collect", *QUICK, "--store", "s", "--devices", "cuda:9"), "got 'cuda:9'"),
+        (("collect", *QUICK, "--store", "s", "--devices", ""), "got '': use"),
+        (("collect", *QUICK, "--dry-run", "--devices", "cuda:9"), "got 'cuda:9'"),
+        (("collect", *QUICK, "--store", "s", "--engine", "slurm"), "'slurm' is not"),
+        (("collect", *QUICK, "--store", "s", "--address", "x"), "say --engine ray"),
+        (
+            ("collect", *QUICK, "--store", "s", *RAY, "--devices", "cuda:0"),
+            "devices must be cpu or cuda with --engine ray, got 'cuda:0'",
+        ),
+        (
+            ("collect", *QUICK, "--store", "s", *RAY, "--processes", "0"),
+            "processes must be at least 1, got 0",
+        ),
         (("verify", "absent.zarr"), "store must exist"),
         (("fit", "--store", "absent.zarr", "--out", "o.npz"), "store must exist"),
         (("fit", "--out", "o.npz"), "give one of --store"),
@@ -134,3 +157,55 @@ def test_bad_input_is_named_and_leaves_nothing(
     assert done.exit_code != 0
     assert named in f"{done.output} {done.exception}"
     assert list(here.iterdir()) == []
+
+
+def test_devices_and_processes_of_the_command_reach_the_pool(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int | None, tuple[str, ...]]] = []
+
+    def pool(
+        n_processes: int | None, *, devices: tuple[str, ...]
+    ) -> AbstractContextManager[Serial]:
+        seen.append((n_processes, devices))
+        return nullcontext(Serial())
+
+    monkeypatch.setattr(runs, "process_pool", pool)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for i, given in enumerate([
+        (),
+        ("--processes", "3"),
+        ("--devices", "cuda"),
+        ("--devices", "cuda:1", "--processes", "2"),
+        ("--devices", "cuda:1,cuda:0"),
+    ]):
+        shown("collect", *QUICK, "--store", f"{i}.zarr", *given)
+    assert seen == [
+        (None, ("cpu",)),
+        (3, ("cpu",)),
+        (None, ("cuda:0", "cuda:1")),
+        (2, ("cuda:1",)),
+        (None, ("cuda:1", "cuda:0")),
+    ]
+
+
+def test_a_plan_counts_one_process_a_device(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def planned(*_: Any, dtype: str, n_processes: int) -> Plan:
+        asked.append(n_processes)
+        return plan(*_, dtype=dtype, n_processes=n_processes)
+
+    monkeypatch.setattr(runs, "plan", planned)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for given in ((), ("--devices", "cuda"), ("--processes", "5"), ("--engine", "ray")):
+        shown("collect", *QUICK, "--dry-run", *given)
+    assert asked == [1, 2, 5, 1]
+
+
+def test_a_pool_of_the_default_is_one_process_of_this_machine(here: Path) -> None:
+    assert shown("collect", *QUICK, "--store", "run.zarr")["trained"] == 400
+    with process_pool() as pool:
+        assert pool._n_processes == 1

@@ -1,12 +1,15 @@
 """A store without space: one error, nothing counted that is not there, then on."""
 
 import errno
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from counting import Counting, contents, trainings
+from counting import Counting, contents, leftovers, trainings
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, MemoryStore
 
@@ -100,3 +103,51 @@ def test_an_extension_without_space_leaves_the_run_as_it_was(
         collect_into(location, Counting(), longer, block=BLOCK)
     truth = load_responses(tmp_path / "truth")
     assert torch.equal(load_responses(location).outputs, truth.outputs)
+
+
+def mount(*arguments: str | Path) -> bool:
+    done = subprocess.run(["mount", *arguments], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of one megabyte; the tests' machine may not allow it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    if not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder):
+        pytest.skip("this machine does not let its root mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_full_is_enlarged_and_the_run_goes_on(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    # 400 models of 600 outputs in double precision: 1.9 MB in 20 blocks.
+    large, blocks = Bernoulli(p=0.5, n_models=400, seed=1), range(20)
+    truth, log, store = tmp_path / "truth", tmp_path / "log", small_disk / "store"
+    collect_into(truth, Counting(n_targets=600), large, block=20)
+    problem = Counting(n_targets=600, log=log)
+    for _ in range(2):
+        # The second try finds what is there, and no more room than the first.
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            collect_into(store, problem, large, block=20)
+        assert caught.value.errno == errno.ENOSPC
+    opened = stores.read_store(store)
+    done = opened.done(blocks)
+    assert 5 <= len(done) < 20
+    assert opened.marked(blocks) == done
+    # The block in flight, once a try.
+    assert trainings(log, large, 20).total() - len(done) == 2
+    log.unlink()
+    assert mount("-o", "remount,size=8m", small_disk)
+    found = collect(problem, large, store=store, block=20)
+    assert trainings(log, large, 20) == dict.fromkeys(set(blocks) - done, 1)
+    assert torch.equal(found.outputs, load_responses(truth).outputs)
+    assert contents(store) == contents(truth)
+    assert not leftovers(store)
