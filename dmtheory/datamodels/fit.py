@@ -1,6 +1,10 @@
 """From masks and outputs, from responses, or from a store, to a datamodel."""
 
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.linear_fit import LinearFit
@@ -11,7 +15,9 @@ from dmtheory.datamodels.regression import (
     from_responses,
     from_store,
 )
+from dmtheory.datamodels.ridge import Ridge
 from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.shrinkage import Shrinkage
 from dmtheory.designs import SubsetDesign
 from dmtheory.estimand import Estimand
 from dmtheory.responses.responses import Responses
@@ -32,7 +38,8 @@ def fit_datamodel(
     outputs: Any = None,
     *,
     design: SubsetDesign | None = None,
-    estimator: DatamodelEstimator = OLS(),  # noqa: B008 -- frozen, without state
+    estimator: DatamodelEstimator | None = None,
+    prior: Attribution | None = None,
     output: str = "output",
     problem: str | None = None,
 ) -> Attribution:
@@ -47,7 +54,10 @@ def fit_datamodel(
             by block), or masks of 0 and 1 with one model a row.
         outputs: One model a row and one target a column, when masks are given.
         design: The law of the masks, when masks are given.
-        estimator: The regression: `OLS`, `Ridge`, `Lasso` or `DifferenceOfMeans`.
+        estimator: The regression: `OLS`, `Ridge`, `Lasso` or `DifferenceOfMeans`; OLS
+            by default, and ridge where there is a prior.
+        prior: Scores to shrink toward, such as influence, in any unit: ridge then
+            penalises the distance to a multiple of them. Its trainings count as spent.
         output: Name of the output function, when masks are given.
         problem: Name of the problem, when masks are given: only estimates of one
             problem can be compared.
@@ -58,7 +68,7 @@ def fit_datamodel(
 
     Raises:
         TypeError: If an argument is missing, or the design is of no use for a
-            datamodel.
+            datamodel, or a prior is given to an estimator other than ridge.
 
     References:
         Ilyas et al. 2022, Datamodels, section 2.
@@ -66,7 +76,26 @@ def fit_datamodel(
     regression = regression_of(
         masks_or_responses, outputs, design=design, output=output, problem=problem
     )
-    return attribution_of(regression, estimator.fit(regression.sample), estimator)
+    if prior is None:
+        estimator = OLS() if estimator is None else estimator
+        return attribution_of(regression, estimator.fit(regression.sample), estimator)
+    if not isinstance(estimator, Ridge | None):
+        raise TypeError(
+            "estimator must be Ridge() where there is a prior, got "
+            f"{type(estimator).__name__}"
+        )
+    toward = Shrinkage(
+        prior=_prior_scores(prior, regression),
+        l2_penalties=None if estimator is None else estimator.l2_penalties,
+    )
+    fitted = attribution_of(regression, toward.fit(regression.sample), toward)
+    return replace(
+        fitted,
+        n_models=fitted.n_models + prior.n_models,
+        seeds=fitted.seeds | prior.seeds,
+        method=f"{fitted.method}, toward {prior.estimand.quantity} ({prior.method}, "
+        f"{prior.n_models} models)",
+    )
 
 
 def regression_of(
@@ -130,3 +159,31 @@ def attribution_of(
         seeds=regression.seeds,
         method=", ".join(how),
     )
+
+
+def _prior_scores(
+    prior: Attribution, regression: Regression
+) -> Float[Tensor, "train targets"]:
+    """Return the prior's scores, row by row and column by column those of the fit.
+
+    Raises:
+        ValueError: If the prior is of another problem or output, lacks a label, or
+            shares models with the fit.
+    """
+    shared = prior.seeds & regression.seeds
+    if shared:
+        raise ValueError(
+            "prior must come from other models than the responses, or its strength "
+            f"cannot be chosen on them, got the experiment seed {min(shared)} in both"
+        )
+    prior = prior.in_unit("per_weight")
+    if not regression.named:
+        return prior.scores
+    for field in ("problem", "output"):
+        stated, wanted = getattr(prior.estimand, field), regression.estimand[field]
+        if stated != wanted:
+            raise ValueError(
+                f"prior must have the {field} of the responses, {wanted!r}, got "
+                f"{stated!r}"
+            )
+    return prior.restricted(regression.train_labels, regression.target_labels).scores

@@ -51,6 +51,18 @@ class Columns:
             prints=self.prints + other.prints,
         )
 
+    def negative(self) -> "Columns":
+        """Return columns that take away what these add."""
+        return Columns(
+            n_blocks=-self.n_blocks,
+            n_rows=-self.n_rows,
+            n_means=-self.n_means,
+            mean_sum=-self.mean_sum,
+            output_sum=-self.output_sum,
+            squares=-self.squares,
+            prints=-self.prints,
+        )
+
     @property
     def x_mean(self) -> Float[Tensor, " train"]:
         """Mean of the rows with an intercept; 0 where there are none."""
@@ -89,6 +101,19 @@ class Moments:
             gram=self.gram + other.gram,
             cross=self.cross + other.cross,
             output_squares=self.output_squares + other.output_squares,
+        )
+
+    def __sub__(self, part: "Moments") -> "Moments":
+        """Return the moments of the rows that are not in a part of these."""
+        return self + part.negative()
+
+    def negative(self) -> "Moments":
+        """Return moments that take away what these add."""
+        return Moments(
+            columns=self.columns.negative(),
+            gram=-self.gram,
+            cross=-self.cross,
+            output_squares=-self.output_squares,
         )
 
     def about(
@@ -142,6 +167,16 @@ def moments_of(sample: Sample) -> Moments:
 def columns_of(sample: Sample) -> Columns:
     """Return counts, sums and checks of all rows, without the Gram matrix."""
     return reduce(add, (_columns(chunk, sample) for chunk in sample.chunks()))
+
+
+def intercept_of(
+    sample: Sample, columns: Columns, coefficients: Float[Tensor, "train targets"]
+) -> Float[Tensor, " targets"]:
+    """Return the mean output less what the mean weights contribute to it."""
+    x_mean = columns.x_mean
+    if not sample.has_mean:
+        x_mean = torch.full_like(x_mean, sample.level)
+    return sample.shift + columns.y_mean - x_mean @ coefficients
 
 
 def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:

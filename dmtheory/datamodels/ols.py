@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmtheory.datamodels.checks import check_columns, check_freedom
 from dmtheory.datamodels.linear_fit import Certificate, LinearFit, normal_residual
-from dmtheory.datamodels.moments import Columns, moments_of
+from dmtheory.datamodels.moments import Columns, intercept_of, moments_of
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.standard_errors import (
     Units,
@@ -75,10 +75,9 @@ class OLS:
         inverse = torch.cholesky_inverse(factor) - spare
         residual = normal_residual(centred.gram, centred.cross, coefficients)
         stderr, units = self._law(sample, columns, coefficients, inverse, freedom)
-        x_mean = columns.x_mean if sample.has_mean else sample.level
         return LinearFit(
             coefficients=coefficients,
-            intercept=sample.shift + columns.y_mean - (x_mean * coefficients.T).sum(1),
+            intercept=intercept_of(sample, columns, coefficients),
             stderr=stderr,
             units=units,
             degrees_of_freedom=freedom,

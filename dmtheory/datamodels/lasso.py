@@ -1,0 +1,242 @@
+"""LASSO of outputs on masks, a penalty a target, each column certified."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from dmtheory.checks import check_at_least, check_open_unit, check_positive
+from dmtheory.datamodels.checks import check_columns
+from dmtheory.datamodels.duality_gap import duality_gap
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.moments import Centred, Moments, intercept_of, moments_of
+from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.selection import HeldOut, Selection
+
+# Rounding in the certificate must not undo what the descent has reached.
+_ROUNDING = 0.99
+# Outputs that vary less than this, relative to their level, are constant.
+_FLAT = 1e-13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasso:
+    r"""LASSO with an intercept: min |y - beta_0 - X beta|^2/m + lambda |beta|_1.
+
+    Without the 1/2: scikit-learn's alpha is lambda/2. The population solution under
+    Bernoulli(p) is beta(p) soft-thresholded at lambda/(2p(1-p)). Under a fixed size it
+    picks the unidentified constant by its L1 norm.
+
+    Each target's penalty is chosen by the squared error on held-out models, along a
+    path from the least penalty at which all its coefficients vanish; the solution is
+    then fitted anew to all models. A path ends early, when the error has been above its
+    least for `patience` penalties in a row.
+
+    Attributes:
+        l1_penalties: Candidates lambda for every target; a path of each target's own
+            by default. A single one is taken without selection.
+        n_penalties: Penalties of the path.
+        least_penalty: Its end, relative to its beginning.
+        selection: On which models the choice is made.
+        tolerance: Largest duality gap, relative to the objective at 0.
+        patience: See above.
+
+    References:
+        Tibshirani 1996; Ilyas et al. 2022, section 3.
+    """
+
+    l1_penalties: tuple[float, ...] | None = None
+    n_penalties: int = 40
+    least_penalty: float = 1e-3
+    selection: Selection = HeldOut()  # noqa: RUF009 -- frozen
+    tolerance: float = 1e-6
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        for penalty in self.l1_penalties or ():
+            check_positive(penalty, "l1_penalties")
+        if self.l1_penalties == ():
+            raise ValueError("l1_penalties must hold at least one penalty, got none")
+        check_at_least(self.n_penalties, 2, "n_penalties")
+        check_open_unit(self.least_penalty, "least_penalty")
+        check_open_unit(self.tolerance, "tolerance")
+        check_at_least(self.patience, 1, "patience")
+
+    def fit(self, sample: Sample) -> LinearFit:
+        """Choose a penalty a target and fit to all models.
+
+        Returns:
+            Coefficients without standard errors, the penalties, and the duality gaps
+            in `certificate`, from the coefficients returned.
+
+        Raises:
+            ValueError: If columns of masks are constant or equal, or there are too few
+                models to choose on.
+        """
+        moments = moments_of(sample)
+        columns = moments.columns
+        check_columns(columns)
+        whole = _scaled(moments.centred(), sample.shift)
+        path = self._path(whole)
+        chosen = torch.zeros(len(path), dtype=torch.int64)
+        if path.shape[1] > 1:
+            chosen = self._chosen(sample, moments, path)
+        coefficients, _ = _descend(whole, path, chosen + 1, _ROUNDING * self.tolerance)
+        coefficients = coefficients[:, 0].T.to(whole.gram)
+        penalty = path[torch.arange(len(path)), chosen].to(whole.gram)
+        support = (coefficients != 0).sum(0)
+        return LinearFit(
+            coefficients=coefficients,
+            intercept=intercept_of(sample, columns, coefficients),
+            stderr=None,
+            units=None,
+            degrees_of_freedom=None,
+            effective_parameters=support.double() + float(sample.has_mean),
+            penalty=penalty,
+            certificate=Certificate(
+                kind="duality gap",
+                value=duality_gap(
+                    whole.gram, whole.cross, whole.output_squares, coefficients, penalty
+                ),
+                tolerance=self.tolerance,
+            ),
+        )
+
+    def _path(self, whole: Centred) -> Float[Tensor, "targets penalties"]:
+        """Return penalties, largest first."""
+        n_targets = whole.cross.shape[1]
+        if self.l1_penalties is not None:
+            falling = sorted(self.l1_penalties, reverse=True)
+            given = torch.tensor(falling, dtype=torch.float64)
+            return given.repeat(n_targets, 1)
+        return penalty_path(whole.cross, self.n_penalties, self.least_penalty).cpu()
+
+    def _chosen(
+        self, sample: Sample, moments: Moments, path: Float[Tensor, "targets penalties"]
+    ) -> Int64[Tensor, " targets"]:
+        """Return the place of each target's penalty with the least held-out error."""
+        total = torch.zeros(path.shape, dtype=torch.float64)
+        lengths = torch.full((len(path),), path.shape[1])
+        for out in self.selection.held_out(sample.n_blocks):
+            held = moments_of(sample.only(out))
+            rest = moments - held
+            centre = rest.columns
+            _, errors = _descend(
+                _scaled(rest.centred(), sample.shift),
+                path,
+                lengths,
+                _ROUNDING * self.tolerance,
+                held=_scaled(held.about(centre.x_mean, centre.y_mean), None),
+                patience=self.patience,
+            )
+            total += held.columns.n_blocks * errors
+        return total.argmin(1)
+
+
+def penalty_path(
+    cross: Float[Tensor, "train targets"], n_penalties: int, least: float
+) -> Float[Tensor, "targets penalties"]:
+    """Return penalties in equal ratios, from where a target's coefficients all vanish.
+
+    Args:
+        cross: X'Y/m, centred; coefficients vanish from lambda = 2 |X'y|_inf/m on.
+        n_penalties: How many.
+        least: The last over the first.
+
+    Returns:
+        Falling penalties.
+    """
+    shape = torch.logspace(0, float(np.log10(least)), n_penalties, dtype=torch.float64)
+    return 2 * cross.abs().amax(0)[:, None] * shape.to(cross)
+
+
+def lasso_path(
+    sample: Sample,
+    l1_penalties: Float[Tensor, "targets penalties"],
+    *,
+    tolerance: float = 1e-6,
+) -> tuple[
+    Float[Tensor, "targets penalties train"], Float[Tensor, "targets penalties"]
+]:
+    """Return the coefficients at every penalty, and their relative duality gaps.
+
+    Args:
+        sample: Rows to regress.
+        l1_penalties: Falling along each target's row.
+        tolerance: Largest duality gap, relative to the objective at 0.
+
+    Returns:
+        Coefficients, and gaps recomputed from them.
+    """
+    whole = _scaled(moments_of(sample).centred(), sample.shift)
+    lengths = torch.full((len(l1_penalties),), l1_penalties.shape[1])
+    found, _ = _descend(whole, l1_penalties, lengths, _ROUNDING * tolerance, every=True)
+    gaps = [
+        duality_gap(
+            whole.gram,
+            whole.cross,
+            whole.output_squares,
+            found[:, k].T.to(whole.gram),
+            l1_penalties[:, k].to(whole.gram),
+        )
+        for k in range(l1_penalties.shape[1])
+    ]
+    return found, torch.stack(gaps, dim=1)
+
+
+def _scaled(moments: Centred, shift: Tensor | None) -> Centred:
+    """Divide by the number of blocks; outputs that are constant become exactly so."""
+    n = moments.columns.n_blocks
+    cross, squares = moments.cross / n, moments.output_squares / n
+    if shift is not None:
+        varies = squares > (_FLAT * shift.abs()).square()
+        cross, squares = cross * varies, squares * varies
+    return Centred(moments.columns, moments.gram / n, cross, squares)
+
+
+def _descend(
+    moments: Centred,
+    path: Float[Tensor, "targets penalties"],
+    lengths: Int64[Tensor, " targets"],
+    tolerance: float,
+    *,
+    held: Centred | None = None,
+    patience: int = 1,
+    every: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Run the compiled descent on plain arrays, on the CPU."""
+    none = np.zeros((0, 0))
+    out = (none, none, none[0:0].sum(1))
+    if held is not None:
+        out = _arrays(held)
+    found, errors = _engine()(
+        *_arrays(moments),
+        np.ascontiguousarray(path.cpu().numpy() / 2),
+        lengths.numpy(),
+        tolerance,
+        every,
+        patience,
+        *out,
+    )
+    return torch.from_numpy(found), torch.from_numpy(errors)
+
+
+def _arrays(moments: Centred) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.ascontiguousarray(moments.gram.cpu().numpy()),
+        np.ascontiguousarray(moments.cross.T.cpu().numpy()),
+        moments.output_squares.cpu().numpy(),
+    )
+
+
+def _engine() -> Callable[..., Any]:
+    """Return the compiled descent, or scikit-learn's where numba is absent."""
+    try:
+        from dmtheory.datamodels.coordinate_descent import descend
+    except ImportError:
+        from dmtheory.datamodels.gram_path import descend
+    return descend

@@ -1,0 +1,215 @@
+"""Ridge regression of outputs on masks, a penalty a target by exact leave-one-out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.checks import check_positive
+from dmtheory.datamodels.checks import check_columns
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.moments import intercept_of
+from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
+from dmtheory.datamodels.standard_errors import (
+    Units,
+    centred_chunk,
+    check_errors,
+    clustered_squares,
+    residual_rows,
+)
+
+# Penalties of the path, in units of the mean variance of a weight.
+_PATH = (1e-4, 1e4, 33)
+_RESIDUAL = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ridge:
+    r"""Ridge regression: min |y - beta_0 - X beta|^2/m + lambda |beta|^2.
+
+    Without a 1/2 and divided by m: scikit-learn's alpha is m lambda. The population
+    solution under Bernoulli(p) is beta(p)/(1 + lambda/(p(1-p))). Needs no more models
+    than examples: with fewer the kernel of the models is used.
+
+    Each target's penalty minimises its exact leave-one-out squared error, found for
+    all penalties and targets from one eigendecomposition: leaving row k out changes
+    its residual e_k to e_k/(1 - h_k), h_k the leverage.
+
+    Standard errors are those of A^-1 X'(y - E y), A = X'X + m lambda: intervals cover
+    E beta-hat at the penalty taken, which is shrunk toward 0, and not beta. The choice
+    of the penalty is not in them, and the bias that residuals contain widens them.
+
+    Attributes:
+        l2_penalties: Candidates lambda for every target; 33 over 8 decades around the
+            variance of a weight by default. A single one is taken as it is.
+        errors: "homoscedastic" standard errors, or "robust" ones (HC1).
+
+    References:
+        Allen 1974 for the leave-one-out residual; Hoerl and Kennard 1970.
+    """
+
+    l2_penalties: tuple[float, ...] | None = None
+    errors: str = "homoscedastic"
+
+    def __post_init__(self) -> None:
+        check_errors(self.errors)
+        check_penalties(self.l2_penalties)
+
+    def fit(self, sample: Sample) -> LinearFit:
+        """Choose a penalty a target and fit.
+
+        Returns:
+            Coefficients with their sampling law at the penalty chosen.
+
+        Raises:
+            ValueError: If columns of masks are constant or equal.
+        """
+        spectrum = spectrum_of(sample)
+        columns = spectrum.columns
+        check_columns(columns)
+        penalties = candidates(self.l2_penalties, spectrum)
+        chosen = torch.zeros_like(columns.output_sum, dtype=torch.int64)
+        if len(penalties) > 1:
+            chosen = leave_one_out_errors(spectrum, penalties).argmin(0)
+        penalty = penalties[chosen]
+        shrunk = spectrum.shrunk(penalty)
+        coefficients = spectrum.basis @ (shrunk * spectrum.turned)
+        used = (spectrum.values[:, None] * shrunk).sum(0) + float(sample.has_mean)
+        stderr, units, freedom, residual = _law(
+            spectrum, coefficients, penalty, robust=self.errors == "robust"
+        )
+        return LinearFit(
+            coefficients=coefficients,
+            intercept=intercept_of(sample, columns, coefficients),
+            stderr=stderr,
+            units=units,
+            degrees_of_freedom=max(int(freedom.min()), 1),
+            effective_parameters=used,
+            penalty=penalty,
+            certificate=Certificate(
+                kind="residual", value=residual, tolerance=_RESIDUAL
+            ),
+        )
+
+
+def check_penalties(penalties: tuple[float, ...] | None) -> None:
+    """Raise ValueError unless penalties are None, or positive and at least one."""
+    if penalties == ():
+        raise ValueError("l2_penalties must hold at least one penalty, got none")
+    for penalty in penalties or ():
+        check_positive(penalty, "l2_penalties")
+
+
+def candidates(
+    stated: tuple[float, ...] | None, spectrum: Spectrum
+) -> Float[Tensor, " penalties"]:
+    """Return the penalties stated, or those of the path."""
+    if stated is not None:
+        return torch.tensor(stated, dtype=torch.float64).to(spectrum.values)
+    first, last, n = _PATH
+    shape = torch.logspace(
+        torch.tensor(first).log10().item(),
+        torch.tensor(last).log10().item(),
+        n,
+        dtype=torch.float64,
+    )
+    return spectrum.scale * shape.to(spectrum.values)
+
+
+def leave_one_out_errors(
+    spectrum: Spectrum, penalties: Float[Tensor, " penalties"]
+) -> Float[Tensor, "penalties targets"]:
+    """Return the sum of squared errors at rows that were left out of the fit."""
+    sample, n_means = spectrum.sample, spectrum.columns.n_means
+    total = spectrum.turned.new_zeros(len(penalties), spectrum.turned.shape[1])
+    weights = spectrum.shrunk(penalties)
+    for chunk in sample.chunks():
+        centred = centred_chunk(chunk, sample, spectrum.columns)
+        scores = centred.x.flatten(0, 1) @ spectrum.basis
+        y = centred.y.flatten(0, 1)
+        leverage = scores.square() @ weights + intercept_leverage(centred.x, n_means)
+        for k in range(len(penalties)):
+            rest = y - scores @ (weights[:, k, None] * spectrum.turned)
+            total[k] += (rest / (1 - leverage[:, k, None])).square().sum(0)
+    return total
+
+
+def intercept_leverage(
+    x: Float[Tensor, "blocks rows train"], n_means: int
+) -> Float[Tensor, "all_rows 1"]:
+    """Return 1/n for rows that are one of n block means, else 0."""
+    leverage = x.new_zeros(x.shape[0], x.shape[1])
+    if n_means:
+        leverage[:, 0] = 1.0 / n_means
+    return leverage.reshape(-1, 1)
+
+
+def _law(
+    spectrum: Spectrum,
+    coefficients: Float[Tensor, "train targets"],
+    penalty: Float[Tensor, " targets"],
+    *,
+    robust: bool,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Return standard errors, units, residual freedom and the certificate's value."""
+    sample, columns = spectrum.sample, spectrum.columns
+    shrunk = spectrum.shrunk(penalty)
+    share = spectrum.values[:, None] * shrunk
+    used = (2 * share - share.square()).sum(0) + float(sample.has_mean)
+    freedom = columns.n_rows - used
+    units = Units(columns.n_blocks, coefficients.numel())
+    scores = torch.zeros_like(coefficients)
+    squares = torch.zeros_like(penalty)
+    variance = torch.zeros_like(coefficients)
+    for rows in residual_rows(sample, columns, coefficients):
+        units.add(rows)
+        scores += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
+        squares += rows.residuals.square().sum((0, 1))
+        if robust:
+            variance += _robust(spectrum, rows.x, rows.residuals, penalty)
+    inflation = columns.n_rows / freedom.clamp_min(1.0)
+    if robust:
+        variance = variance * inflation
+    else:
+        spread = spectrum.basis.square() @ (spectrum.values[:, None] * shrunk.square())
+        variance = spread * squares / freedom.clamp_min(1.0)
+    rest = scores - columns.n_blocks * penalty * coefficients
+    size = spectrum.cross_size
+    residual = rest.abs().amax(0) / torch.where(size > 0, size, 1.0)
+    found = _units(spectrum, units, coefficients, penalty, inflation)
+    return variance.sqrt(), found, freedom, residual
+
+
+def _robust(
+    spectrum: Spectrum, x: Tensor, residuals: Tensor, penalty: Tensor
+) -> Float[Tensor, "train targets"]:
+    """Return sum over blocks of (A^-1 x'e)^2, for each distinct penalty at once."""
+    total = x.new_zeros(x.shape[2], residuals.shape[2])
+    turned = x @ spectrum.basis
+    for value in penalty.unique():
+        mine = penalty == value
+        moves = (turned * spectrum.shrunk(value)[:, 0]) @ spectrum.basis.T
+        total[:, mine] = clustered_squares(moves, residuals[:, :, mine])
+    return total
+
+
+def _units(
+    spectrum: Spectrum,
+    units: Units,
+    coefficients: Tensor,
+    penalty: Tensor,
+    inflation: Tensor,
+) -> Float[Tensor, "units train targets"] | None:
+    """Return beta + B c A^-1 (X_b'e_b - m_b lambda beta), whose mean is beta.
+
+    As for OLS, but scores sum to m lambda beta; c^2 is rows over residual freedom.
+    """
+    if not units.wanted:
+        return None
+    sizes = units.sizes.to(penalty)[:, None, None]
+    scores = units.sums() - sizes * penalty * coefficients
+    turned = torch.einsum("jr,ujt->urt", spectrum.basis, scores)
+    moves = spectrum.basis @ (spectrum.shrunk(penalty) * turned)
+    return coefficients + units.n * inflation.sqrt() * moves

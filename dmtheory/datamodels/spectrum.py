@@ -1,0 +1,83 @@
+"""One eigendecomposition for all targets and all ridge penalties."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.datamodels.moments import Columns, columns_of, moments_of
+from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.standard_errors import centred_chunk
+
+# Eigenvalues below this share of the largest belong to null directions.
+_RANK = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spectrum:
+    """Centred rows X in the basis of their Gram matrix, X'X = V diag(values) V'.
+
+    Attributes:
+        sample: The rows.
+        columns: Their counts and means.
+        values: Eigenvalues that are not 0.
+        basis: V, orthonormal columns.
+        turned: V'X'Y.
+        cross_size: Largest entry of X'Y, a target: what residuals are relative to.
+    """
+
+    sample: Sample
+    columns: Columns
+    values: Float[Tensor, " rank"]
+    basis: Float[Tensor, "train rank"]
+    turned: Float[Tensor, "rank targets"]
+    cross_size: Float[Tensor, " targets"]
+
+    @property
+    def scale(self) -> float:
+        """Mean variance of a weight, the unit in which penalties are laid out."""
+        return float(self.values.sum()) / self.columns.n_blocks / self.sample.n_train
+
+    def shrunk(self, penalty: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return 1/(values + n penalty), a penalty a column."""
+        return 1.0 / (self.values[:, None] + self.columns.n_blocks * penalty)
+
+
+def spectrum_of(sample: Sample) -> Spectrum:
+    """Return the spectrum, from the rows' side where there are fewer rows than columns.
+
+    The Gram matrix of the columns streams; the kernel of the rows needs them in memory.
+    """
+    columns = columns_of(sample)
+    if columns.n_rows < sample.n_train:
+        return _from_kernel(sample, columns)
+    centred = moments_of(sample).centred()
+    values, basis = torch.linalg.eigh(centred.gram)
+    kept = values > _RANK * values[-1]
+    basis = basis[:, kept]
+    return Spectrum(
+        sample=sample,
+        columns=columns,
+        values=values[kept],
+        basis=basis,
+        turned=basis.T @ centred.cross,
+        cross_size=centred.cross.abs().amax(0),
+    )
+
+
+def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
+    """X X' = U diag(values) U' gives V = X'U/sqrt(values)."""
+    rows = centred_chunk(sample.gathered(), sample, columns)
+    x, y = rows.x.flatten(0, 1), rows.y.flatten(0, 1)
+    values, turn = torch.linalg.eigh(x @ x.T)
+    kept = values > _RANK * values[-1]
+    values, turn = values[kept], turn[:, kept]
+    return Spectrum(
+        sample=sample,
+        columns=columns,
+        values=values,
+        basis=x.T @ turn / values.sqrt(),
+        turned=values.sqrt()[:, None] * (turn.T @ y),
+        cross_size=(x.T @ y).abs().amax(0),
+    )
