@@ -153,12 +153,11 @@ def _law(
     *,
     robust: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Return standard errors, units, residual freedom and the certificate's value."""
+    """Return standard errors, units, their freedom and the certificate's value."""
     sample, columns = spectrum.sample, spectrum.columns
     shrunk = spectrum.shrunk(penalty)
     share = spectrum.values[:, None] * shrunk
-    used = (2 * share - share.square()).sum(0) + float(sample.has_mean)
-    freedom = columns.n_rows - used
+    left, freedom = spectrum.freedom(share)
     units = Units(columns.n_blocks, coefficients.numel())
     scores = torch.zeros_like(coefficients)
     squares = torch.zeros_like(penalty)
@@ -169,12 +168,12 @@ def _law(
         squares += rows.residuals.square().sum((0, 1))
         if robust:
             variance += _robust(spectrum, rows.x, rows.residuals, penalty)
-    inflation = columns.n_rows / freedom.clamp_min(1.0)
+    inflation = columns.n_rows / left
     if robust:
         variance = variance * inflation
     else:
         spread = spectrum.basis.square() @ (spectrum.values[:, None] * shrunk.square())
-        variance = spread * squares / freedom.clamp_min(1.0)
+        variance = spread * squares / left
     rest = scores - columns.n_blocks * penalty * coefficients
     size = spectrum.cross_size
     residual = rest.abs().amax(0) / torch.where(size > 0, size, 1.0)

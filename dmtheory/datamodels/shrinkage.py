@@ -82,7 +82,7 @@ class Shrinkage:
             stderr=stderr,
             units=None,
             degrees_of_freedom=max(int(freedom.min()), 1),
-            effective_parameters=spectrum.columns.n_rows - freedom,
+            effective_parameters=fit.used_parameters,
             penalty=penalty,
             certificate=Certificate(
                 kind="residual", value=residual, tolerance=_RESIDUAL
@@ -132,16 +132,23 @@ class _Toward:
         rest = self.spectrum.turned - self.scale * values * self.along
         return self.scale * self.prior + self.spectrum.basis @ (self.weights * rest)
 
+    @property
+    def used_parameters(self) -> Float[Tensor, " targets"]:
+        """Trace of what maps outputs to fitted values."""
+        share = self.spectrum.values[:, None] * self.weights
+        return share.sum(0) + self.used + float(self.spectrum.sample.has_mean)
+
     def law(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return standard errors, residual freedom and the normal equations' residual.
+        """Return standard errors, their freedom and the normal equations' residual.
 
         beta is linear in y: A^-1 X'y + g z'(I-H)y/c, g = b - A^-1 X'z, c = z'(I-H)z.
         """
         spectrum, values = self.spectrum, self.spectrum.values[:, None]
         sample, columns, beta = spectrum.sample, spectrum.columns, self.coefficients
         share = values * self.weights
-        freedom = columns.n_rows - (2 * share - share.square()).sum(0)
-        freedom = freedom - float(sample.has_mean) - self.used
+        left, freedom = spectrum.freedom(share)
+        # The scale takes one more.
+        left = (left - self.used).clamp_min(1e-6 * columns.n_rows)
         scores, squares = torch.zeros_like(beta), torch.zeros_like(self.penalty)
         for rows in residual_rows(sample, columns, beta):
             scores += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
@@ -152,7 +159,7 @@ class _Toward:
         spread = spectrum.basis.square() @ (values * self.weights.square())
         spread += 2 * g / c * (spectrum.basis @ (self.weights * rest)) * self.used
         spread += (g / c).square() * (rest * self.along * self.kept).sum(0) * self.used
-        variance = spread.clamp_min(0.0) * squares / freedom.clamp_min(1.0)
+        variance = spread.clamp_min(0.0) * squares / left
         away = beta - self.scale * self.prior
         residual = (scores - columns.n_blocks * self.penalty * away).abs().amax(0)
         size = torch.where(spectrum.cross_size > 0, spectrum.cross_size, 1.0)

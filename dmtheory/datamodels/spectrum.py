@@ -43,6 +43,22 @@ class Spectrum:
         """Return 1/(values + n penalty), a penalty a column."""
         return 1.0 / (self.values[:, None] + self.columns.n_blocks * penalty)
 
+    def freedom(
+        self, share: Float[Tensor, "rank targets"]
+    ) -> tuple[Float[Tensor, " targets"], Float[Tensor, " targets"]]:
+        """Return tr M and (tr M)^2/tr M^2, M = (I - H)^2 of the rows.
+
+        The first is what the residuals' squares are to be divided by, the second the
+        degrees of freedom of a chi^2 with their variance; both are m - N - 1 for OLS.
+
+        Args:
+            share: What the fit takes of each direction, values/(values + m lambda).
+        """
+        others = self.columns.n_rows - float(self.sample.has_mean) - len(self.values)
+        left = (1 - share).square()
+        trace, square = left.sum(0) + others, left.square().sum(0) + others
+        return trace, trace.square() / square
+
 
 def spectrum_of(sample: Sample) -> Spectrum:
     """Return the spectrum, from the rows' side where there are fewer rows than columns.
