@@ -16,7 +16,12 @@ from dmtheory.engines.named import engine_named
 from dmtheory.problems.base import Problem
 from dmtheory.responses.responses import Responses, responses_of
 from dmtheory.responses.run import run_config
-from dmtheory.responses.store import ResponseStore, open_store
+from dmtheory.responses.store import (
+    BlockError,
+    NotWritten,
+    ResponseStore,
+    open_store,
+)
 
 Progress = Callable[[int], None]
 
@@ -124,10 +129,12 @@ def collect_into(
     config = run_config(problem.description, design, block=block, dtype=dtype)
     opened = open_store(store, config, design.n_models)
     mine = [b for b in range(opened.n_blocks) if b % n_shards == index]
-    done = opened.done(mine)
-    missing = [b for b in mine if b not in done]
+    found = opened.contents(mine)
+    wrong = {b: content for b, content in found if isinstance(content, BlockError)}
+    missing = [b for b in mine if b in wrong]
+    damaged = {b for b in missing if not isinstance(wrong[b], NotWritten)}
     report = progress or (lambda _: None)
-    report(sum(len(opened.rows(b)) for b in done))
+    report(sum(len(opened.rows(b)) for b in mine if b not in wrong))
     if not missing:
         return opened
     taken: list[int] = []
@@ -139,7 +146,7 @@ def collect_into(
 
     train = partial(train_block, problem, design)
     with chosen as workers:
-        workers.run(train, _to_train(opened, missing, taken), keep)
+        workers.run(train, _to_train(opened, missing, damaged, taken), keep)
     return opened
 
 
@@ -156,14 +163,13 @@ def train_block(problem: Problem, design: Design, rows: Tensor) -> Tensor:
 
 
 def _to_train(
-    store: ResponseStore, missing: list[int], taken: list[int]
+    store: ResponseStore, missing: list[int], damaged: set[int], taken: list[int]
 ) -> Iterator[Tensor]:
     """Yield the rows of blocks that are still missing when their turn comes.
 
     Another collector may have written a block by then. Each takes blocks in an order of
     its own: two that walk in step would train every block twice.
     """
-    damaged = store.marked(missing)
     for block in SystemRandom().sample(missing, len(missing)):
         if block in damaged or not store.is_marked(block):
             taken.append(block)

@@ -13,6 +13,8 @@ from dmtheory.responses.collect import train_block
 from dmtheory.responses.responses import design_of
 from dmtheory.responses.store import (
     DIVERGED,
+    Block,
+    NotWritten,
     ResponseStore,
     StoreError,
     open_store,
@@ -85,18 +87,16 @@ def verify(
                 f"problem must be the store's ({opened.config['problem']}, digest "
                 f"{theirs}), got {problem.description.name} with digest {ours}"
             )
-    blocks = range(opened.n_blocks)
-    marked = opened.marked(blocks)
     missing: list[int] = []
     damaged: list[int] = []
     sound: list[int] = []
     diverged = 0
-    for block, content in opened.contents(blocks):
-        if content is not None:
+    for block, content in opened.contents(range(opened.n_blocks)):
+        if isinstance(content, Block):
             diverged += int((content.status == DIVERGED).sum())
             sound += list(opened.rows(block))
         else:
-            (damaged if block in marked else missing).append(block)
+            (missing if isinstance(content, NotWritten) else damaged).append(block)
         if progress is not None:
             progress(1)
     order = permutation(seed, Purpose.SPLIT, 0, torch.arange(len(sound)))
@@ -137,7 +137,7 @@ def merge(out: Any, stores: Sequence[Any]) -> ResponseStore:
         wanted = [b for b in range(shard.n_blocks) if _as_long(shard, merged, b)]
         there = merged.done(wanted)
         for block, content in shard.contents([b for b in wanted if b not in there]):
-            if content is not None:
+            if isinstance(content, Block):
                 merged.write(block, content)
     return merged
 

@@ -65,14 +65,24 @@ def load_responses(location: Any) -> Responses:
 
 
 def responses_of(store: "ResponseStore") -> Responses:
-    """Return all responses of an open store, every block checked against its mark."""
-    from dmtheory.responses.store import DIVERGED
+    """Return all responses of an open store, every block checked against its mark.
 
-    # Reading a block that is none says which it is, and what to do.
-    blocks = [
-        store.read(block) if content is None else content
-        for block, content in store.contents(range(store.n_blocks))
-    ]
+    Args:
+        store: The store.
+
+    Returns:
+        The responses, in float64.
+
+    Raises:
+        StoreError: If a block is damaged or not yet written.
+    """
+    from dmtheory.responses.store import DIVERGED, Block
+
+    blocks = []
+    for _, content in store.contents(range(store.n_blocks)):
+        if not isinstance(content, Block):
+            raise content
+        blocks.append(content)
     outputs = np.concatenate([block.outputs for block in blocks]).astype(np.float64)
     status = np.concatenate([block.status for block in blocks])
     return Responses(

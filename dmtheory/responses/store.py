@@ -42,13 +42,17 @@ _ARRAYS = ("outputs", "marks", "status")
 # Blocks that are read at a time: what counts over a network is waiting, not work.
 _READERS = 16
 # Blocks that are held before the first of them is used, at most.
-_AHEAD = 64
+_AHEAD = 32
 T = TypeVar("T")
 _LEFTOVERS = ("zarr.*.partial", *(f"{name}/**/*.partial" for name in _ARRAYS))
 
 
 class BlockError(StoreError):
     """A block is not written, or its content does not match its mark."""
+
+
+class NotWritten(BlockError):
+    """A block is not marked as completely written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +121,15 @@ class ResponseStore:
 
     def done(self, blocks: Sequence[int]) -> set[int]:
         """Return those blocks that are complete and match their marks; reads all."""
-        return {block for block, found in self.contents(blocks) if found is not None}
+        found = self.contents(blocks)
+        return {block for block, content in found if isinstance(content, Block)}
 
-    def contents(self, blocks: Sequence[int]) -> Iterator[tuple[int, Block | None]]:
-        """Yield blocks with their rows, None where not written or damaged.
+    def contents(
+        self, blocks: Sequence[int]
+    ) -> Iterator[tuple[int, Block | BlockError]]:
+        """Yield blocks with their rows, or with the error that `read` would raise.
 
-        Several are read at a time; each is checked by itself, as `read` does.
+        Several are read at a time; each is checked by itself.
         """
         marks = self._marks(blocks)
         for start in range(0, len(blocks), _AHEAD):
@@ -156,9 +163,7 @@ class ResponseStore:
         n_rows, stated = self._mark(block)
         rows = self.rows(block)
         if n_rows < len(rows):
-            raise BlockError(
-                f"{self._name(block)} is not written: collect the run again"
-            )
+            raise self._not_written(block)
         # More rows than ours: another process has extended the run in the meantime.
         current = self if n_rows == len(rows) else _store(self.group, self.config)
         found = current._load(block, n_rows)
@@ -211,19 +216,21 @@ class ResponseStore:
         status = np.where(diverged, DIVERGED, TRAINED).astype(np.uint8)
         return Block(outputs=stored, status=status)
 
-    def _sound(self, block: int, mark: tuple[int, int]) -> Block | None:
-        """Return a block's rows, None if it is not written or damaged."""
+    def _sound(self, block: int, mark: tuple[int, int]) -> Block | BlockError:
+        """Return a block's rows, or the error that says why there are none."""
         n_rows, stated = mark
         if n_rows < len(self.rows(block)):
-            return None
-        with suppress(BlockError):
-            if n_rows == len(self.rows(block)):
+            return self._not_written(block)
+        if n_rows == len(self.rows(block)):
+            with suppress(BlockError):
                 found = self._load(block, n_rows)
                 if block_digest(block, found) == stated:
                     return found
-            # Extended or written anew since the mark was read, or damaged.
+        # Extended or written anew since the mark was read, or damaged.
+        try:
             return self.read(block)
-        return None
+        except BlockError as error:
+            return error
 
     def _load(self, block: int, n_rows: int) -> Block:
         return Block(
@@ -264,6 +271,9 @@ class ResponseStore:
                 # A damaged mark marks nothing: the block is trained again.
                 return 0, 0
         return int(n_rows), int(stated)
+
+    def _not_written(self, block: int) -> NotWritten:
+        return NotWritten(f"{self._name(block)} is not written: collect the run again")
 
     def _damaged(self, block: int, reason: str) -> BlockError:
         return BlockError(

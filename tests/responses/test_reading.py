@@ -25,6 +25,8 @@ from dmtheory.responses.store import (
     DIVERGED,
     TRAINED,
     Block,
+    BlockError,
+    NotWritten,
     StoreError,
     open_store,
     read_store,
@@ -94,7 +96,7 @@ def test_many_blocks_are_what_each_is_alone(truth: Path) -> None:
         found = list(opened.contents(blocks))
         assert [block for block, _ in found] == list(blocks)
         for block, content in found:
-            assert content is not None
+            assert isinstance(content, Block)
             assert same(content, opened.read(block))
         assert opened.done(blocks) == opened.marked(blocks) == set(blocks)
 
@@ -123,9 +125,10 @@ def test_damage_is_found_in_its_block_alone(
     alone = read_store(truth)
     for block, content in opened.contents(BLOCKS):
         if block in damaged:
-            assert content is None
+            assert isinstance(content, BlockError)
+            assert isinstance(content, NotWritten) == (array == "marks")
         else:
-            assert content is not None
+            assert isinstance(content, Block)
             assert same(content, alone.read(block))
     state = "not written" if array == "marks" else "damaged"
     with pytest.raises(StoreError, match=rf"^block {min(damaged)} \(.*{state}"):
@@ -154,7 +157,9 @@ def test_reading_asks_for_each_chunk_once_and_for_several_at_a_time(
     opened = read_store(store)
     assert opened.marked(BLOCKS) == set(BLOCKS)
     assert asked() == {"marks": N_BLOCKS}
+    Slow.asked.clear()
     assert verify(store).sound
+    assert asked() == each
 
 
 def test_a_run_that_is_complete_is_found_so_with_three_requests_a_block(
@@ -182,7 +187,7 @@ def test_what_was_written_meanwhile_is_read_anew(truth: Path, tmp_path: Path) ->
     assert opened._mark(4) != marks[4]
     for mark in (marks[4], opened._mark(4)):
         found = opened._sound(4, mark)
-        assert found is not None
+        assert isinstance(found, Block)
         assert same(found, expected)
 
 
