@@ -213,7 +213,7 @@ def _columns(chunk: Chunk, sample: Sample) -> Columns:
         n_blocks=len(chunk.x),
         n_rows=len(x),
         n_means=len(chunk.x) if sample.has_mean else 0,
-        mean_sum=chunk.x[:, 0].sum(0) if sample.has_mean else torch.zeros_like(x[0]),
+        mean_sum=chunk.x[:, 0].sum(0) if sample.has_mean else x.new_zeros(x.shape[1]),
         output_sum=chunk.block_means.sum(0),
         squares=x.square().sum(0),
         prints=_marks(chunk) @ x,
