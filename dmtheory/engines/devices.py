@@ -5,7 +5,7 @@ more than a device's name: weights and seeds are made on the CPU and moved there
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 import torch
@@ -28,8 +28,11 @@ def worker_device() -> torch.device:
 def give_device(device: str) -> None:
     """Give this process a device for the rest of its life."""
     if torch.device(device).type == "cuda":
-        # Else what a library makes on "cuda" would gather on the first device.
-        torch.cuda.set_device(device)
+        # Else what a library makes on "cuda" would gather on the first device. If the
+        # device fails, so will the first block that is sent there, with an error that
+        # reaches the caller; one raised here would end the process without a word.
+        with suppress(Exception):
+            torch.cuda.set_device(device)
     _DEVICE.set(device)
 
 

@@ -192,6 +192,20 @@ def test_a_gpu_becomes_the_one_that_the_process_uses(
     assert chosen == ["cuda:1"]
 
 
+def test_a_gpu_that_fails_is_reported_by_the_block_that_is_sent_there() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("torch sees a GPU here")
+    pool = Processes(1)
+    # A device that was there when the pool was made.
+    pool._devices = ("cuda:0",)
+    pool._pool = pool._start()
+    try:
+        with pytest.raises((AssertionError, RuntimeError), match=r"CUDA|NVIDIA"):
+            collect(Counting(), DESIGN, engine=pool)
+    finally:
+        pool.close()
+
+
 @pytest.mark.parametrize(
     ("n_gpus", "devices"), [(0, ("cpu",)), (1, ("cuda:0",)), (2, ("cuda:0", "cuda:1"))]
 )
