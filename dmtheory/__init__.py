@@ -15,6 +15,7 @@ from dmtheory.agreement.agreement import Agreement, agreement
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import LDS, lds, lds_table
 from dmtheory.attribution import Attribution
+from dmtheory.datamodels.budget import models_needed
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.ols import OLS
 from dmtheory.derivatives.finite_difference import FiniteDifference
@@ -51,6 +52,7 @@ __all__ = [
     "lds",
     "lds_table",
     "leave_one_out",
+    "models_needed",
     "problems",
     "process_pool",
     "response_derivative",

@@ -17,7 +17,7 @@ from dmtheory.designs import (
     Replicates,
     SubsetDesign,
 )
-from dmtheory.identity import digest
+from dmtheory.identity import digest, numbered
 from dmtheory.responses.responses import Responses
 
 # Fewer independent draws than these give no interval.
@@ -194,7 +194,7 @@ def evaluation_of_arrays(
     masks: Any,
     outputs: Any,
     *,
-    like: Attribution,
+    like: Attribution | None = None,
     design: SubsetDesign | None = None,
     n_replicates: int = 1,
 ) -> SubsetOutputs:
@@ -206,7 +206,8 @@ def evaluation_of_arrays(
     Args:
         masks: 0/1 masks.
         outputs: Outputs of the models.
-        like: An attribution whose labels name the columns of both.
+        like: An attribution whose labels name the columns of both; numbered labels by
+            default.
         design: Their law, where known; it says which rows depend on one another.
         n_replicates: Consecutive rows that are training seeds of one mask.
 
@@ -218,11 +219,16 @@ def evaluation_of_arrays(
     """
     x = as_matrix(masks, "masks", "models x train")
     y = as_matrix(outputs, "outputs", "models x targets")
-    shape = (len(x), len(like.train_labels)), (len(x), len(like.target_labels))
+    train, target = (
+        (numbered("example", x.shape[1]), numbered("target", y.shape[1]))
+        if like is None
+        else (like.train_labels, like.target_labels)
+    )
+    shape = (len(x), len(train)), (len(x), len(target))
     if (tuple(x.shape), tuple(y.shape)) != shape:
         raise ValueError(
-            f"masks and outputs must have shapes {shape[0]} and {shape[1]} for this "
-            f"attribution, got {tuple(x.shape)} and {tuple(y.shape)}"
+            f"masks and outputs must have shapes {shape[0]} and {shape[1]}, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}"
         )
     if bool(((x != 0) & (x != 1)).any()):
         raise ValueError("masks must hold 0 and 1 only")
@@ -244,8 +250,8 @@ def evaluation_of_arrays(
         outputs=y.unflatten(0, (-1, n_replicates)),
         design=design,
         unit_size=size,
-        train_labels=like.train_labels,
-        target_labels=like.target_labels,
+        train_labels=train,
+        target_labels=target,
         stated={},
         n_models=len(x),
         # As a fit of the same arrays calls them, so that it is recognised.

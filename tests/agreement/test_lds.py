@@ -186,16 +186,16 @@ def test_pure_noise_has_a_ceiling_near_zero_and_never_nan() -> None:
 @pytest.mark.parametrize("paired", [False, True])
 def test_the_interval_covers_the_score_of_all_subsets(paired: bool) -> None:
     # The population score is that of 2^8 subsets, each with endless fresh noise: 256
-    # subsets x 40 draws stand for it (sigma .004, a tenth of an interval). 300
-    # studies of 60 subsets: coverage .95 has sigma .0126, and the band [.90, .985]
-    # is 4 and 2.8 sigma wide: false alarm below 3e-3 a case.
+    # subsets x 40 draws stand for it (sigma .004, a tenth of an interval). 200
+    # studies of 60 subsets: coverage .95 has sigma .0154, and the band [.90, .995]
+    # is 3.2 and 2.9 sigma wide: false alarm below 3e-3 a case.
     beta = normal(N_TRAIN, N_TARGETS, seed=50)
     guess = beta + 0.7 * normal(N_TRAIN, N_TARGETS, seed=51)
     everything = ((torch.arange(256)[:, None] >> torch.arange(N_TRAIN)) & 1).double()
     many = everything.repeat(40, 1)
     noisy = many @ beta + 1.2 * normal(len(many), N_TARGETS, seed=52)
     truth = np.mean(by_scipy(many @ guess, noisy))
-    covered, n_studies = 0, 300
+    covered, n_studies = 0, 200
     for study in range(n_studies):
         design: Any = (
             ComplementaryPairs(n_pairs=30, seed=study)
@@ -206,7 +206,7 @@ def test_the_interval_covers_the_score_of_all_subsets(paired: bool) -> None:
         outputs = weights @ beta + 1.2 * normal(60, N_TARGETS, seed=60_000 + study)
         found = lds(an_attribution(guess), responses_of(design, outputs)).mean
         covered += found.low <= truth <= found.high
-    assert 0.90 <= covered / n_studies <= 0.985, covered / n_studies
+    assert 0.90 <= covered / n_studies <= 0.995, covered / n_studies
 
 
 def test_the_ceilings_interval_covers_it() -> None:
