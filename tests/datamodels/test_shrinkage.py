@@ -224,11 +224,6 @@ def test_pairs_are_shrunk_by_their_differences() -> None:
             ValueError,
             "experiment seed 3 in both",
         ),
-            influence(seeds=frozenset({3})),
-            None,
-            ValueError,
-            "experiment seed 3 in both",
-        ),
         (
             influence(train_labels=tuple("abcdefgx")),
             None,
