@@ -8,18 +8,23 @@ import click
 from dmtheory.catalogue import PROBLEMS, ready_problem
 from dmtheory.cli import options
 from dmtheory.console import progress_bars
-from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.datamodels.difference import DifferenceOfMeans
+from dmtheory.datamodels.fit import DatamodelEstimator, fit_datamodel
+from dmtheory.datamodels.lasso import Lasso
+from dmtheory.datamodels.ols import OLS
+from dmtheory.datamodels.ridge import Ridge
+from dmtheory.datamodels.standard_errors import ERRORS
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.base import SubsetDesign
 from dmtheory.designs.describe import parse_design
 from dmtheory.designs.perturbations import random_coordinates
-from dmtheory.files import load_matrix
+from dmtheory.files import load_attribution, load_matrix
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import Curvature, ExactHessian, GaussNewton
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import collect
-from dmtheory.responses.responses import load_responses
+from dmtheory.responses.store import read_store
 
 _CURVATURES: dict[str, Curvature] = {"hessian": ExactHessian(), "ggn": GaussNewton()}
 
@@ -29,9 +34,27 @@ _CURVATURES: dict[str, Curvature] = {"hessian": ExactHessian(), "ggn": GaussNewt
 @click.option("--store", help="A run that `dmtheory collect` filled.")
 @click.option("--masks", type=options.FILE, help="0/1 masks, models x train (.npy).")
 @click.option("--outputs", type=options.FILE, help="Outputs, models x targets (.npy).")
-@click.option("--design", default="bernoulli:0.5", show_default=True, help="Law.")
+@click.option(
+    "--design",
+    help="Law of the masks, needed with --masks: bernoulli:P, fixed-size:K, "
+    "leave-k-out:K, pairs, antithetic:P or blocks:N; with --problem bernoulli:0.5 by "
+    "default.",
+)
 @click.option("--models", default=2000, show_default=True, help="Models to train.")
-@click.option("--estimator", type=click.Choice(["ols"]), default="ols")
+@click.option(
+    "--estimator",
+    type=click.Choice(["difference", "ols", "ridge", "lasso"]),
+    help="ols by default, ridge with --prior.",
+)
+@click.option(
+    "--errors",
+    type=click.Choice(ERRORS),
+    default="homoscedastic",
+    show_default=True,
+    help="Standard errors of ols and ridge.",
+)
+@click.option("--penalties", help="Candidates for ridge or lasso, such as 0.1,0.01.")
+@click.option("--prior", type=options.FILE, help="Scores to shrink toward (.npz).")
 @options.normalisation
 @options.seed(0)
 @options.out
@@ -41,9 +64,12 @@ def fit(
     store: str | None,
     masks: Path | None,
     outputs: Path | None,
-    design: str,
+    design: str | None,
     models: int,
-    estimator: str,
+    estimator: str | None,
+    errors: str,
+    penalties: str | None,
+    prior: Path | None,
     normalisation: Any,
     seed: int,
     out: Path,
@@ -51,31 +77,74 @@ def fit(
 ) -> None:
     """Fit a datamodel to a store, to arrays, or to models trained here.
 
-    Example: dmtheory fit --masks m.npy --outputs y.npy --design bernoulli:0.5 --out
-    datamodel.npz
+    Penalties are lambda in (mean squared error) + lambda |beta|^2 or lambda |beta|_1,
+    chosen for each target on models that are held out.
+
+    Example: dmtheory fit --masks m.npy --outputs y.npy --design bernoulli:0.5
+    --estimator ridge --out datamodel.npz
     """
     if [store, problem, masks].count(None) != 2 or (masks is None) != (outputs is None):
         raise click.UsageError(
             "give one of --store, --problem, or --masks with --outputs"
         )
+    chosen: dict[str, Any] = {
+        "estimator": _estimator(estimator, errors, penalties, prior is not None),
+        "prior": None if prior is None else load_attribution(prior),
+    }
     if store is not None:
-        options.save(fit_datamodel(load_responses(store)), out, as_json)
+        options.save(fit_datamodel(read_store(store), **chosen), out, as_json)
         return
-    law = parse_design(design, n_models=models, seed=seed)
     if problem is not None:
+        law = parse_design(design or "bernoulli:0.5", n_models=models, seed=seed)
         with progress_bars() as progress:
             responses = collect(
                 ready_problem(problem, normalisation),
                 law,
                 progress=options.counter(progress, "models", models),
             )
-        options.save(fit_datamodel(responses), out, as_json)
+        options.save(fit_datamodel(responses, **chosen), out, as_json)
         return
     assert masks is not None and outputs is not None
-    if not isinstance(law, Bernoulli):
-        raise click.UsageError(f"design of arrays must be bernoulli:P, got {design!r}")
+    if design is None:
+        raise click.UsageError(
+            "design must say how the masks were drawn, such as --design bernoulli:0.5"
+        )
     arrays = load_matrix(masks), load_matrix(outputs)
-    options.save(fit_datamodel(*arrays, design=law), out, as_json)
+    law = parse_design(design, n_models=len(arrays[0]), seed=seed)
+    assert isinstance(law, SubsetDesign)
+    options.save(fit_datamodel(*arrays, design=law, **chosen), out, as_json)
+
+
+def _estimator(
+    name: str | None, errors: str, penalties: str | None, has_prior: bool
+) -> DatamodelEstimator:
+    """Return the estimator that options name.
+
+    Raises:
+        click.UsageError: If options do not go together.
+    """
+    name = name or ("ridge" if has_prior else "ols")
+    if has_prior and name != "ridge":
+        raise click.UsageError(f"prior needs --estimator ridge, got {name}")
+    if penalties is not None and name not in {"ridge", "lasso"}:
+        raise click.UsageError(f"penalties need ridge or lasso, got {name}")
+    if errors != "homoscedastic" and (has_prior or name not in {"ols", "ridge"}):
+        raise click.UsageError("robust errors need ols, or ridge without a prior")
+    values = None if penalties is None else _numbers(penalties)
+    if name == "lasso":
+        return Lasso(l1_penalties=values)
+    if name == "ridge":
+        return Ridge(l2_penalties=values, errors=errors)
+    return DifferenceOfMeans() if name == "difference" else OLS(errors=errors)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(
+            f"penalties must look like 0.1,0.01, got {text!r}"
+        ) from None
 
 
 @click.command()

@@ -17,6 +17,7 @@ from dmtheory.designs import (
     DisjointBlocks,
     FixedSize,
     Grouped,
+    LeaveKOut,
     RandomDirections,
     Replicates,
     Stratified,
@@ -232,10 +233,12 @@ def check_law(masks: Float[Tensor, "models train"], design: SubsetDesign) -> Non
             _check_parts(masks, size)
         case FixedSize():
             _check_size(masks, design.size)
+        case LeaveKOut():
+            _check_size(masks, masks.shape[1] - design.k)
         case _:
             raise TypeError(
-                "design of arrays must be Bernoulli, ComplementaryPairs, "
-                "AntitheticPairs, DisjointBlocks or FixedSize, got "
+                "design of arrays must be Bernoulli, FixedSize, LeaveKOut, "
+                "ComplementaryPairs, AntitheticPairs or DisjointBlocks, got "
                 f"{type(design).__name__}"
             )
 
