@@ -69,10 +69,12 @@ class Slow(MemoryStore):
 
     async def get(self, key: str, *rest: Any, **more: Any) -> Buffer | None:
         Slow.asked.append(key)
-        Slow.waiting[0] += 1
+        # Marks are read in one call, for which zarr itself waits for several at a time.
+        of_a_block = "/c/" in key and not key.startswith("marks")
+        Slow.waiting[0] += of_a_block
         Slow.waiting[1] = max(Slow.waiting)
         await asyncio.sleep(0.005)
-        Slow.waiting[0] -= 1
+        Slow.waiting[0] -= of_a_block
         return await super().get(key, *rest, **more)
 
 

@@ -111,6 +111,29 @@ def test_a_run_whose_extension_was_cut_short_reads_as_before(
     assert contents(store) == contents(truth)
 
 
+@pytest.mark.parametrize("n_read", [1, 2])
+def test_a_run_that_is_extended_while_it_is_opened_is_whole(
+    n_read: int, truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, opened = tmp_path / "store", []
+    collect_into(store, Counting(), design(700))
+    find = stores._array
+
+    def extended_meanwhile(group: Any, name: str) -> Any:
+        found = find(group, name)
+        opened.append(name)
+        if len(opened) == n_read:
+            with monkeypatch.context() as patch:
+                patch.setattr(stores, "_array", find)
+                collect_into(store, Counting(), design(1000))
+        return found
+
+    monkeypatch.setattr(stores, "_array", extended_meanwhile)
+    found = load_responses(store)
+    assert len(opened) >= 3
+    assert torch.equal(found.outputs, load_responses(truth).outputs[:700])
+
+
 def test_shards_fill_disjoint_blocks_that_make_the_run(
     truth: Path, tmp_path: Path
 ) -> None:
