@@ -10,10 +10,13 @@ from typing import Any
 from dmtheory.checks import check_choice
 from dmtheory.data.digits import digits
 from dmtheory.data.tables import breast_cancer, diabetes
-from dmtheory.problems.base import DifferentiableProblem, Normalisation, Problem
+from dmtheory.problems.base import DifferentiableProblem, Problem
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
-from dmtheory.problems.network import MLP, SGD, Network
+from dmtheory.problems.network import Network
+from dmtheory.training.modules import MLP
+from dmtheory.training.procedures import SGD
+from dmtheory.weighting import Normalisation
 
 
 def _digits_network(normalisation: Normalisation) -> DifferentiableProblem:

@@ -11,11 +11,14 @@ from dmtheory.data.digits import digits
 from dmtheory.data.tables import breast_cancer, diabetes
 from dmtheory.designs.seeds import Purpose, uniforms
 from dmtheory.influence.curvature import GaussNewton
-from dmtheory.problems.base import Normalisation, Problem
+from dmtheory.problems.base import Problem
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
-from dmtheory.problems.network import MLP, SGD, Network
+from dmtheory.problems.network import Network
 from dmtheory.problems.set_functions import SampleMean, SetFunction
+from dmtheory.training.modules import MLP
+from dmtheory.training.procedures import SGD
+from dmtheory.weighting import Normalisation
 from validation.laboratory import Setting
 
 SMOOTH = SGD(epochs=20, batch_size=50, learning_rate=0.15, weight_decay=1e-2)

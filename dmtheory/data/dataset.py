@@ -10,11 +10,15 @@ from torch import Tensor
 from dmtheory.checks import check_finite
 from dmtheory.designs.seeds import Purpose, permutation
 from dmtheory.identity import digest
-from dmtheory.placement import on_device
+from dmtheory.placement import Placed
+
+_ARRAYS = [
+    f"{axis}_{split}" for split in ("train", "target", "held_out") for axis in "xy"
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Dataset:
+class Dataset(Placed):
     """Training examples (the players), targets (what is explained), held-out examples.
 
     Classes are whole numbers in `y`, regression responses are real. An example may
@@ -101,7 +105,17 @@ class Dataset:
         """Return the same examples on a device; ids stay, since draws are made here."""
         if device == self.x_train.device:
             return self
-        return on_device(self, device, _moved)
+        return self.on(device, _moved)
+
+    def cast(self, dtype: torch.dtype) -> "Dataset":
+        """Return the same examples with real features and responses of a type."""
+        changed = {
+            name: value.to(dtype)
+            for name in _ARRAYS
+            if (value := getattr(self, name)).is_floating_point()
+            and value.dtype != dtype
+        }
+        return replace(self, **changed) if changed else self
 
     @cached_property
     def digest(self) -> str:
@@ -127,10 +141,7 @@ class Dataset:
 
 
 def _moved(data: Dataset, device: torch.device) -> Dataset:
-    names = [
-        f"{axis}_{split}" for split in ("train", "target", "held_out") for axis in "xy"
-    ]
-    return replace(data, **{name: getattr(data, name).to(device) for name in names})
+    return replace(data, **{name: getattr(data, name).to(device) for name in _ARRAYS})
 
 
 @dataclass(frozen=True, kw_only=True)

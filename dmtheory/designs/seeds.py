@@ -40,6 +40,7 @@ class Purpose(IntEnum):
     REPLICATE = 10
     GROUP = 11
     DIRECTION = 12
+    EXAMPLE = 13
 
 
 def philox(
@@ -131,10 +132,20 @@ def permutation(
     Because keys belong to ids, dropping or reordering examples leaves the relative
     order of the others as it was. Ties (rarer than 1e-9 at 50,000 ids) go by position.
     """
+    return permutations(seed, purpose, torch.tensor([model]), ids)[0]
+
+
+def permutations(
+    seed: int,
+    purpose: Purpose,
+    models: Int64[Tensor, " models"],
+    ids: Int64[Tensor, " ids"],
+) -> Int64[Tensor, "models ids"]:
+    """Return what `permutation` does, for each of many models."""
     pairs = torch.stack([2 * ids, 2 * ids + 1], dim=1).flatten()
-    words = random_words(seed, purpose, torch.tensor([model]), pairs).reshape(-1, 2)
-    keys = ((words[:, 0] & 0x7FFFFFFF) << 32) | words[:, 1]
-    return torch.argsort(keys, stable=True)
+    words = random_words(seed, purpose, models, pairs).unflatten(1, (-1, 2))
+    keys = ((words[..., 0] & 0x7FFFFFFF) << 32) | words[..., 1]
+    return torch.argsort(keys, dim=1, stable=True)
 
 
 def check_seed(seed: int) -> None:

@@ -24,9 +24,9 @@ from dmtheory.problems.base import (
     Description,
     DifferentiableProblem,
     Factored,
-    normaliser,
 )
 from dmtheory.responses.collect import Progress
+from dmtheory.weighting import normaliser
 
 # Models are taken in chunks of about this many Jacobian or curvature entries.
 _CHUNK_ENTRIES = 2**23

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import hessian, jacfwd, jacrev, vmap
 
-from dmtheory.problems.base import DifferentiableProblem, normaliser
+from dmtheory.problems.base import DifferentiableProblem
+from dmtheory.weighting import normaliser
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from dmtheory.problems.base import (
 )
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
-from dmtheory.problems.network import MLP, SGD, Network
+from dmtheory.problems.network import Network
 from dmtheory.problems.quality import Quality
 from dmtheory.problems.set_functions import (
     SampleMean,
@@ -18,10 +18,13 @@ from dmtheory.problems.set_functions import (
     or_of_duplicates,
 )
 from dmtheory.problems.softmax import SoftmaxRegression
+from dmtheory.training.modules import MLP
+from dmtheory.training.procedures import SGD, Adam
 
 __all__ = [
     "MLP",
     "SGD",
+    "Adam",
     "BlackBox",
     "Description",
     "DifferentiableProblem",

@@ -6,7 +6,7 @@ losses and outputs as differentiable functions can be asked for influence.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from dmtheory.checks import check_choice, check_weights
 from dmtheory.problems.quality import Quality
-
-Normalisation = Literal["sum", "count"]
-NORMALISATIONS = ("sum", "count")
-StepPolicy = Literal["fixed", "proportional"]
+from dmtheory.weighting import (
+    NORMALISATIONS,
+    STEP_POLICIES,
+    Normalisation,
+    StepPolicy,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Description:
 
     def __post_init__(self) -> None:
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
-        check_choice(self.step_policy, ("fixed", "proportional"), "step_policy")
+        check_choice(self.step_policy, STEP_POLICIES, "step_policy")
         for axis in ("train", "target"):
             labels = getattr(self, f"{axis}_labels")
             if not labels:
@@ -170,21 +172,6 @@ class Factored(DifferentiableProblem, Protocol):
     def ridge(self) -> float:
         """The penalty that makes the Hessian positive definite."""
         ...
-
-
-def normaliser(
-    weights: Float[Tensor, "models train"], normalisation: Normalisation
-) -> Float[Tensor, " models"]:
-    """Return 1/W a model, and 0 where W = sum_j w_j = 0: the data term is absent.
-
-    With no weight at all the objective is the regulariser alone, so F(empty) is the
-    response of the regulariser's minimiser.
-    """
-    if normalisation == "count":
-        n_models, n_train = weights.shape
-        return weights.new_full((n_models,), 1.0 / n_train)
-    total = weights.sum(1)
-    return torch.where(total > 0, 1.0 / total.clamp_min(1e-300), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

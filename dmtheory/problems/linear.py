@@ -10,26 +10,21 @@ from torch import Tensor
 from dmtheory.checks import check_choice, check_weights
 from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
-from dmtheory.placement import on_device
-from dmtheory.problems.base import (
-    NORMALISATIONS,
-    Description,
-    Fit,
-    Normalisation,
-    normaliser,
-)
+from dmtheory.placement import Placed
+from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Gaussian
 from dmtheory.problems.convex.lanes import in_lanes
 from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
 from dmtheory.problems.outputs import OF_RESPONSES
 from dmtheory.problems.quality import Quality
+from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 # Largest relative gradient of a model that counts as solved.
 _SOLVED = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LeastSquares:
+class LeastSquares(Placed):
     r"""Linear regression; the output is the prediction at each target.
 
     J(theta; w) = (1/W) sum_j w_j (y_j - x_j' theta)^2 / 2 + ridge/2 |theta|^2.
@@ -100,7 +95,7 @@ class LeastSquares:
         check_weights(weights, self.description.n_train)
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
         if self.ridge > 0 and self.data.x_train.shape[1] > MOST_FACTORED:
-            solver = on_device(self, weights.device, _solver)
+            solver = self.on(weights.device, _solver)
             return solver.fit(scaled, keep_factor=keep_factor)
         params, norm, solved, *factors = in_lanes(self._solve, scaled)
         return Fit(
@@ -112,7 +107,7 @@ class LeastSquares:
 
     def _solve(self, scaled: Float[Tensor, "models train"]) -> tuple[Tensor, ...]:
         data = self.data.to(scaled.device)
-        outer, moments = on_device(self, scaled.device, _products)
+        outer, moments = self.on(scaled.device, _products)
         size = data.x_train.shape[1]
         curvature = (scaled @ outer).unflatten(1, (size, size))
         curvature.diagonal(dim1=1, dim2=2).add_(self.ridge)

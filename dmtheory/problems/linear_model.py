@@ -11,23 +11,18 @@ from torch import Tensor
 from dmtheory.checks import check_choice, check_positive, check_weights
 from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
-from dmtheory.placement import on_device
-from dmtheory.problems.base import (
-    NORMALISATIONS,
-    Description,
-    Fit,
-    Normalisation,
-    normaliser,
-)
+from dmtheory.placement import Placed
+from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Family
 from dmtheory.problems.convex.lanes import in_lanes
 from dmtheory.problems.convex.solve import LinearSolver
 from dmtheory.problems.outputs import OF_CLASSES
 from dmtheory.problems.quality import Quality
+from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearClassifier(ABC):
+class LinearClassifier(Placed, ABC):
     """A ridge-penalised linear classifier, trained by Newton's method.
 
     Attributes:
@@ -101,7 +96,7 @@ class LinearClassifier(ABC):
         """
         check_weights(weights, self.description.n_train)
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
-        solver = on_device(self, weights.device, _solver)
+        solver = self.on(weights.device, _solver)
         return solver.fit(scaled.double(), start=start, keep_factor=keep_factor)
 
     def respond(

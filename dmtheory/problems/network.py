@@ -1,143 +1,80 @@
-"""Small neural networks, many at once: weighted SGD on stacked parameters."""
+"""Neural networks, many at once: any torch module, its loss and its output."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.functional import cross_entropy
+from torch.func import functional_call, vmap
 
-from dmtheory.checks import check_at_least, check_choice, check_positive, check_weights
+from dmtheory.checks import check_choice, check_weights
 from dmtheory.data.dataset import Dataset
-from dmtheory.designs.seeds import Purpose, model_seeds, permutation
+from dmtheory.designs.seeds import Purpose, model_seeds
 from dmtheory.identity import digest
-from dmtheory.problems.base import (
-    NORMALISATIONS,
-    Description,
-    Fit,
-    Normalisation,
-    normaliser,
-)
-from dmtheory.problems.outputs import margin
+from dmtheory.placement import Placed
+from dmtheory.problems.base import Description, Fit
+from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
+from dmtheory.problems.quality import Quality
+from dmtheory.training.augmentation import Augmentation
+from dmtheory.training.execution import Execution, Vmapped
+from dmtheory.training.losses import CrossEntropy, Loss
+from dmtheory.training.modules import prepared, state_names
+from dmtheory.training.procedures import SGD, Procedure
+from dmtheory.training.task import Task
+from dmtheory.weighting import NORMALISATIONS, Normalisation
 
-Params = dict[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SGD:
-    """Stochastic gradient descent with momentum on J, its data order shared.
-
-    The order of examples is the same for every model: it is part of the procedure,
-    not of the seed. That is also the common-random-number choice, and nearly twice
-    as fast, since the batch is not copied for each model.
-
-    Attributes:
-        epochs: Passes over all N examples, whatever their weights.
-        batch_size: Examples a step.
-        learning_rate: First step size; it falls linearly to zero.
-        momentum: Heavy-ball momentum in [0, 1).
-        weight_decay: R(theta) = weight_decay/2 |theta|^2.
-        order_seed: Seed of the data order.
-    """
-
-    epochs: int = 20
-    batch_size: int = 50
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-3
-    order_seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_at_least(self.epochs, 1, "epochs")
-        check_at_least(self.batch_size, 1, "batch_size")
-        check_positive(self.learning_rate, "learning_rate")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be >= 0, got {self.weight_decay}")
-
-    @cache  # noqa: B019 -- a frozen description, a few of which exist
-    def batches(self, n_train: int) -> list[Tensor]:
-        """Return the examples of every step of the run, in order."""
-        ids = torch.arange(n_train)
-        return [
-            batch
-            for epoch in range(self.epochs)
-            for batch in permutation(self.order_seed, Purpose.ORDER, epoch, ids).split(
-                self.batch_size
-            )
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class MLP:
-    """Make a multilayer perceptron with tanh between its layers.
-
-    Attributes:
-        widths: Sizes of the layers, input and output included, such as (64, 16, 10).
-    """
-
-    widths: tuple[int, ...]
-
-    def __call__(self) -> nn.Sequential:
-        """Return a freshly initialised module in float64."""
-        layers: list[nn.Module] = []
-        for n_in, n_out in zip(self.widths[:-1], self.widths[1:], strict=True):
-            layers += [nn.Linear(n_in, n_out, dtype=torch.float64), nn.Tanh()]
-        return nn.Sequential(*layers[:-1])
+_TYPES = (torch.float64, torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Network:
-    """A classifier trained by weighted SGD; the output is the margin at each target.
+class Network(Placed):
+    """A network trained on weighted examples; the margin is its output by default.
 
-    The objective is J(theta; w) = (1/W) sum_j w_j l_j(theta) + R(theta) with l the
-    cross-entropy. A batch B estimates its data term by (N/|B|)/W times the weighted
-    sum over B, so the divisor never depends on the weights inside the batch. A batch
-    whose weights are all zero takes the regulariser's step only. The seed draws the
-    initialisation.
+    The objective is J(theta; w) = (1/W) sum_j w_j l_j(theta) + R(theta). A batch B
+    estimates its data term by (N/|B|)/W times the weighted sum over B, so the divisor
+    never depends on the weights inside the batch. A batch whose weights are all zero
+    takes the regulariser's step only. The seed draws the initialisation, dropout,
+    augmentation and, where each model has its own, the order.
 
     Attributes:
-        make_module: Returns a freshly initialised module. Its parameters are all that
-            is trained; it must have no buffers.
+        make_module: Returns a freshly initialised module, which takes a batch of
+            examples. Its parameters that require gradients are trained.
         data: Training examples, targets and held-out examples.
         training: The training procedure.
+        loss: l_j of the prediction at example j.
+        output: Name of the output function: margin, max-margin, logit,
+            log-likelihood, loss or probability of a classifier, prediction or
+            squared-error of a regression with one output.
+        augment: A random change of each example in training.
         normalisation: "sum" or "count".
-        chunk: Models trained together, which bounds memory.
+        dtype: Precision of training; single precision has a floor under which finite
+            differences are noise.
+        execution: Who trains together.
     """
 
     make_module: Callable[[], nn.Module]
     data: Dataset
-    training: SGD = field(default_factory=SGD)
+    training: Procedure = field(default_factory=SGD)
+    loss: Loss = field(default_factory=CrossEntropy)
+    output: str = "margin"
+    augment: Augmentation | None = None
     normalisation: Normalisation = "sum"
-    chunk: int = 256
+    dtype: torch.dtype = torch.float64
+    execution: Execution = field(default_factory=Vmapped)
 
     def __post_init__(self) -> None:
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
-        check_at_least(self.chunk, 1, "chunk")
-        buffers = [name for name, _ in self._module.named_buffers()]
-        if buffers:
+        check_choice(self.output, (*OF_CLASSES, *OF_RESPONSES), "output")
+        if self.dtype not in _TYPES:
             raise ValueError(
-                "make_module must return a module without buffers, got "
-                f"{buffers[0]!r}: batch statistics break 'weight 0 means absent'; use "
-                "a normalisation without them, such as LayerNorm or GroupNorm"
+                f"dtype must be torch.float64 or torch.float32, got {self.dtype}"
             )
-
-    @cached_property
-    def _module(self) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            return self.make_module()
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [name for name, _ in self._module.named_parameters()]
-
-    @cached_property
-    def _shapes(self) -> list[torch.Size]:
-        return [parameter.shape for parameter in self._module.parameters()]
+        task = self._task
+        self._check_predictions(task)
+        self.execution.check(task)
 
     @cached_property
     def description(self) -> Description:
@@ -146,28 +83,22 @@ class Network:
             name=f"{self.data.name}-network",
             digest=digest(
                 "network",
-                str(self._module),
+                str(self._task.module),
                 self._fingerprint,
                 self.data.digest,
                 self.training,
+                self.loss,
+                self.output,
+                self.augment,
                 self.normalisation,
+                self.dtype,
             ),
-            output="margin",
+            output=self.output,
             normalisation=self.normalisation,
-            step_policy="fixed",
+            step_policy=self.training.step_policy,
             train_labels=self.data.train_labels,
             target_labels=self.data.target_labels,
         )
-
-    @property
-    def _fingerprint(self) -> list[float]:
-        """A few first logits: modules that print alike may compute different things.
-
-        Rounded, so that the digest is the same on machines that round differently.
-        """
-        seed = torch.zeros(1, dtype=torch.int64)
-        logits = self._logits(self.initial(seed)[0], self.data.x_target[:2])
-        return [float(f"{value:.6g}") for value in logits.flatten().tolist()]
 
     def initial(
         self, seeds: Int64[Tensor, " models"]
@@ -176,32 +107,40 @@ class Network:
 
         The global generator is seeded for each model and restored afterwards.
         """
-        draws = model_seeds(0, seeds, Purpose.INITIALISATION).tolist()
+        draws = model_seeds(0, seeds.cpu(), Purpose.INITIALISATION).tolist()
         rows = []
         with torch.random.fork_rng(devices=[]):
             for draw in draws:
                 torch.manual_seed(draw)
-                parameters = self.make_module().parameters()
-                rows.append(torch.cat([p.detach().flatten() for p in parameters]))
-        return torch.stack(rows)
+                made = [p for p in self.make_module().parameters() if p.requires_grad]
+                rows.append(torch.cat([p.detach().flatten() for p in made]))
+        return torch.stack(rows).to(self.dtype).to(seeds.device)
 
     def fit(
         self,
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> Fit:
-        """Train one model a row, `chunk` at a time."""
-        check_weights(weights, self.description.n_train)
-        batches = self.training.batches(self.description.n_train)
-        params = torch.cat([
-            self._train(w, s, batches)
-            for w, s in zip(
-                weights.split(self.chunk), seeds.split(self.chunk), strict=True
+        """Train one model a row.
+
+        Returns:
+            Parameters; networks have no certificate of optimality.
+
+        Raises:
+            ValueError: If the module changes buffers in training, so that parameters
+                alone do not make its predictions.
+        """
+        if self._stateful:
+            raise ValueError(
+                "make_module must return a module whose predictions its parameters "
+                f"make, but training changes the buffer {self._stateful[0]!r}: "
+                "influence has no meaning there; use a normalisation without batch "
+                "statistics"
             )
-        ])
+        params = torch.cat(list(self._chunks(weights, seeds)))
         return Fit(
             params=params,
-            gradient_norm=torch.full((len(params),), torch.nan),
+            gradient_norm=torch.full_like(params[:, 0], torch.nan),
             converged=torch.isfinite(params).all(1),
         )
 
@@ -210,75 +149,184 @@ class Network:
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> Float[Tensor, "models targets"]:
-        """Train one model a row and return the margin at every target."""
-        return vmap(self.target_outputs)(self.fit(weights, seeds).params)
+        """Train one model a row and return the output at every target."""
+        chunks = self._chunks(weights, seeds)
+        return torch.cat([
+            vmap(self.target_outputs)(chunk).double() for chunk in chunks
+        ])
 
-    def held_out_accuracy(
-        self, params: Float[Tensor, "models params"]
-    ) -> Float[Tensor, " models"]:
-        """Return the share of held-out examples that each model classifies rightly."""
-        logits = vmap(self._logits, in_dims=(0, None))(params, self.data.x_held_out)
-        return (logits.argmax(-1) == self.data.y_held_out).double().mean(1)
+    def measure(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> tuple[Float[Tensor, "models targets"], Quality]:
+        """Return what `respond` does, with held-out loss and accuracy."""
+        outputs, qualities = [], []
+        for chunk in self._chunks(weights, seeds):
+            outputs.append(vmap(self.target_outputs)(chunk).double())
+            qualities.append(self.quality(chunk))
+        return torch.cat(outputs), Quality.together(qualities)
+
+    def quality(self, params: Float[Tensor, "models params"]) -> Quality:
+        """Return accuracy and mean cross-entropy, or error, on held-out examples."""
+        data = self._data(params.device)
+        found = vmap(self._predict, in_dims=(0, None))(params, data.x_held_out)
+        if self._classifies:
+            return Quality.of_classes(found, data.y_held_out)
+        return Quality.of_responses(found.squeeze(-1), data.y_held_out)
 
     def predictions(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
-        """Return the logits at every training example."""
-        return self._logits(params, self.data.x_train)
+        """Return the module's predictions at every training example."""
+        return self._predict(params, self._data(params.device).x_train)
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
-        """Return the cross-entropy at every training example."""
-        return cross_entropy(predictions, self.data.y_train, reduction="none")
+        """Return the loss at every training example."""
+        return self.loss(predictions, self._data(predictions.device).y_train)
 
     def target_outputs(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, " targets"]:
-        """Return the margin at every target."""
-        return margin(self._logits(params, self.data.x_target), self.data.y_target)
+        """Return the output at every target."""
+        data = self._data(params.device)
+        measure = {**OF_CLASSES, **OF_RESPONSES}[self.output]
+        return measure(self._predict(params, data.x_target), data.y_target)
 
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return R(theta) = weight_decay/2 |theta|^2."""
         return 0.5 * self.training.weight_decay * (params**2).sum()
 
-    def _logits(self, params: Tensor, x: Tensor) -> Tensor:
-        return functional_call(self._module, self._unflatten(params), (x,))
+    def _chunks(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> Iterator[Float[Tensor, "models state"]]:
+        """Yield trained parameters, with buffers that training changed, by chunks."""
+        check_weights(weights, self.description.n_train)
+        self._check_binary(weights)
+        task = self.on(weights.device, _task_on)
+        size = self.execution.chunk(task)
+        for w, s in zip(weights.split(size), seeds.split(size), strict=True):
+            yield self.execution.train(task, self.initial(s), w, s)
 
-    def _unflatten(self, flat: Tensor) -> Params:
-        pieces = flat.split([shape.numel() for shape in self._shapes], dim=-1)
-        return {
-            name: piece.reshape(flat.shape[:-1] + shape)
-            for name, piece, shape in zip(
-                self._names, pieces, self._shapes, strict=True
+    def _check_binary(self, weights: Tensor) -> None:
+        if self.training.step_policy == "proportional" and bool(
+            ((weights != 0) & (weights != 1)).any()
+        ):
+            raise ValueError(
+                "weights must be 0 or 1 under proportional steps, which visit the "
+                "subset alone: use step_policy='fixed' for other weights"
             )
+
+    @property
+    def _classifies(self) -> bool:
+        return self.output in OF_CLASSES
+
+    @property
+    def _task(self) -> Task:
+        return self.on(torch.device("cpu"), _task_on)
+
+    def _data(self, device: torch.device) -> Dataset:
+        return self.on(device, _data_on)
+
+    @cached_property
+    def _stateful(self) -> list[str]:
+        """Buffers that training changes, which only one-by-one training allows."""
+        return state_names(self._task.module, self._task.x[:3])
+
+    @property
+    def _fingerprint(self) -> list[float]:
+        """A few first predictions: modules that print alike may compute differently.
+
+        Rounded, so that the digest is the same on machines that round differently.
+        """
+        seed = torch.zeros(1, dtype=torch.int64)
+        params = self.initial(seed)[0]
+        state = [self._task.module.get_buffer(name) for name in self._stateful]
+        whole = torch.cat([params, *(b.flatten().to(self.dtype) for b in state)])
+        x = self._data(params.device).x_target[:2]
+        found = self._predict(whole, x)
+        return [float(f"{value:.5g}") for value in found.flatten().tolist()]
+
+    def _predict(self, state: Tensor, x: Tensor) -> Tensor:
+        module = self.on(state.device, _evaluated_on)
+        return functional_call(module, self._unflatten(state), (x,))
+
+    def _unflatten(self, state: Tensor) -> dict[str, Tensor]:
+        module, names = self._task.module, (*self._task.names, *self._stateful)
+        like = [_entry(module, name) for name in names]
+        pieces = state.split([entry.numel() for entry in like], dim=-1)
+        return {
+            name: piece.reshape(state.shape[:-1] + entry.shape).to(
+                piece.dtype if entry.is_floating_point() else entry.dtype
+            )
+            for name, piece, entry in zip(names, pieces, like, strict=True)
         }
 
-    def _train(self, weights: Tensor, seeds: Tensor, batches: list[Tensor]) -> Tensor:
-        params = self._unflatten(self.initial(seeds))
-        names, values = list(params), [p.contiguous() for p in params.values()]
-        velocity = [torch.zeros_like(v) for v in values]
-        n_train = self.description.n_train
-        scale = normaliser(weights, self.normalisation) * n_train
-        gradient = vmap(grad(self._batch_loss), in_dims=(0, 0, None, None))
-        for step, batch in enumerate(batches):
-            rate = self.training.learning_rate * (1 - step / len(batches))
-            per_example = weights[:, batch] * (scale / len(batch))[:, None]
-            slopes = gradient(
-                dict(zip(names, values, strict=True)),
-                per_example,
-                self.data.x_train[batch],
-                self.data.y_train[batch],
+    def _check_predictions(self, task: Task) -> None:
+        """Raise unless the module's predictions fit the classes or responses."""
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                found = copy.deepcopy(task.module)(task.x[:2])
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                "make_module must return a module that takes a batch of examples of "
+                f"shape {tuple(task.x[:2].shape)}, but it fails: {reason}"
+            ) from error
+        n_outputs = found.shape[1] if found.ndim == 2 else None
+        if n_outputs is None:
+            raise ValueError(
+                "make_module must return a module with predictions of shape (batch, "
+                f"outputs), got {tuple(found.shape)} for a batch of {len(task.x[:2])}"
             )
-            steps = [slopes[name] for name in names]
-            torch._foreach_add_(steps, values, alpha=self.training.weight_decay)
-            torch._foreach_mul_(velocity, self.training.momentum)
-            torch._foreach_add_(velocity, steps)
-            torch._foreach_add_(values, velocity, alpha=-rate)
-        return torch.cat([v.flatten(1) for v in values], dim=1)
+        y = torch.cat([self.data.y_train, self.data.y_target, self.data.y_held_out])
+        if not self._classifies:
+            if n_outputs != 1:
+                raise ValueError(
+                    "make_module must return a module with one output for "
+                    f"{self.output}, got {n_outputs}"
+                )
+        elif y.is_floating_point() or int(y.min()) < 0:
+            raise ValueError(
+                f"data must have whole classes 0, 1, ... for the output {self.output}, "
+                f"got {y.dtype}: for a regression say loss=SquaredError(), "
+                "output='prediction'"
+            )
+        elif int(y.max()) >= n_outputs:
+            raise ValueError(
+                f"make_module must return a module with at least {int(y.max()) + 1} "
+                f"outputs, one a class, got {n_outputs}"
+            )
 
-    def _batch_loss(
-        self, params: Params, weights: Tensor, x: Tensor, y: Tensor
-    ) -> Tensor:
-        logits = functional_call(self._module, params, (x,))
-        return weights @ cross_entropy(logits, y, reduction="none")
+
+def _data_on(problem: Network, device: torch.device) -> Dataset:
+    return problem.data.cast(problem.dtype).to(device)
+
+
+def _task_on(problem: Network, device: torch.device) -> Task:
+    data = _data_on(problem, device)
+    module = prepared(problem.make_module, problem.dtype).to(device)
+    return Task(
+        module=module,
+        names=tuple(n for n, p in module.named_parameters() if p.requires_grad),
+        x=data.x_train,
+        y=data.y_train,
+        ids=problem.data.ids,
+        loss=problem.loss,
+        augment=problem.augment,
+        procedure=problem.training,
+        normalisation=problem.normalisation,
+    )
+
+
+def _evaluated_on(problem: Network, device: torch.device) -> nn.Module:
+    return prepared(problem.make_module, problem.dtype).to(device).eval()
+
+
+def _entry(module: nn.Module, name: str) -> Shaped[Tensor, "..."]:
+    parameters = dict(module.named_parameters())
+    return parameters[name] if name in parameters else module.get_buffer(name)

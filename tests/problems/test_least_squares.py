@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dmtheory.data import Dataset
 from dmtheory.problems import LeastSquares
-from dmtheory.problems.base import Normalisation
+from dmtheory.weighting import Normalisation
 
 DATA = table(12, 4, seed=0)
 both_normalisations = pytest.mark.parametrize("normalisation", ["sum", "count"])

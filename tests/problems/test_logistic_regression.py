@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression as Reference
 from torch import Tensor
 
 from dmtheory.problems import LogisticRegression
-from dmtheory.problems.base import Normalisation
+from dmtheory.weighting import Normalisation
 
 DATA = table(30, 4, classes=2, seed=0)
 both_normalisations = pytest.mark.parametrize("normalisation", ["sum", "count"])

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from dmtheory.problems import MLP, SGD, Network
 from dmtheory.problems.outputs import margin
+from dmtheory.training import Vmapped
+from dmtheory.training.order import visits
 
 N_TRAIN = 17
 DATA = table(N_TRAIN, 4, classes=3, seed=0)
@@ -24,6 +26,15 @@ SEEDS = torch.tensor([3, 0, 2**40])
 each_normalisation = pytest.mark.parametrize("normalisation", ["sum", "count"])
 
 
+def batches(training: SGD) -> list[Tensor]:
+    """Return the examples of every step of the shared order."""
+    one, seed = torch.ones(1, N_TRAIN).double(), torch.zeros(1, dtype=torch.int64)
+    plan = visits(training, torch.arange(N_TRAIN), one, seed)
+    return [
+        rows[0][filled[0]] for rows, filled in zip(plan.rows, plan.filled, strict=True)
+    ]
+
+
 def initial(network: Network, seed: int) -> Tensor:
     return network.initial(torch.tensor([seed]))[0]
 
@@ -31,7 +42,7 @@ def initial(network: Network, seed: int) -> Tensor:
 def train_alone(network: Network, weights: Tensor, seed: int) -> nn.Module:
     """Train one module with torch's own optimiser, an example's loss at a time."""
     training = network.training
-    module = network.make_module()
+    module = network.make_module().double()
     nn.utils.vector_to_parameters(initial(network, seed), module.parameters())
     optimiser = torch.optim.SGD(
         module.parameters(),
@@ -39,10 +50,10 @@ def train_alone(network: Network, weights: Tensor, seed: int) -> nn.Module:
         momentum=training.momentum,
         weight_decay=training.weight_decay,
     )
-    batches = training.batches(N_TRAIN)
+    steps = batches(training)
     divisor = weights.sum().item() if network.normalisation == "sum" else N_TRAIN
-    for step, batch in enumerate(batches):
-        remaining = 1 - step / len(batches)
+    for step, batch in enumerate(steps):
+        remaining = 1 - step / len(steps)
         optimiser.param_groups[0]["lr"] = training.learning_rate * remaining
         loss = torch.zeros((), dtype=torch.float64)
         for j in batch.tolist():
@@ -60,7 +71,7 @@ def train_alone(network: Network, weights: Tensor, seed: int) -> nn.Module:
 def test_training_many_models_is_training_each_alone(normalisation: str) -> None:
     network = replace(NETWORK, normalisation=normalisation)
     weights = weight_rows(3, N_TRAIN, seed=1)
-    weights[2, TRAINING.batches(N_TRAIN)[1]] = 0  # one batch without any weight
+    weights[2, batches(TRAINING)[1]] = 0  # one batch without any weight
     outputs = network.respond(weights, SEEDS)
     params = network.fit(weights, SEEDS).params
     for k in range(3):
@@ -78,7 +89,9 @@ def test_training_many_models_is_training_each_alone(normalisation: str) -> None
 def test_training_in_chunks_changes_no_bit(chunk: int) -> None:
     weights, seeds = weight_rows(7, N_TRAIN, seed=2), torch.arange(7)
     whole = NETWORK.respond(weights, seeds)
-    assert torch.equal(replace(NETWORK, chunk=chunk).respond(weights, seeds), whole)
+    memory = chunk * NETWORK.execution.memory // NETWORK.execution.chunk(NETWORK._task)
+    small = replace(NETWORK, execution=Vmapped(memory=memory))
+    assert torch.equal(small.respond(weights, seeds), whole)
 
 
 @each_normalisation
@@ -145,11 +158,11 @@ def test_the_seed_draws_the_initialisation_and_nothing_else() -> None:
 
 
 def test_every_epoch_visits_each_example_once_in_an_order_of_its_own() -> None:
-    epochs = torch.cat(TRAINING.batches(N_TRAIN)).unflatten(0, (4, N_TRAIN)).tolist()
+    epochs = torch.cat(batches(TRAINING)).unflatten(0, (4, N_TRAIN)).tolist()
     assert all(sorted(epoch) == list(range(N_TRAIN)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert [len(b) for b in TRAINING.batches(N_TRAIN)] == [5, 5, 5, 2] * 4
-    other = replace(TRAINING, order_seed=1).batches(N_TRAIN)
+    assert [len(b) for b in batches(TRAINING)] == [5, 5, 5, 2] * 4
+    other = batches(replace(TRAINING, order_seed=1))
     assert torch.cat(other)[:N_TRAIN].tolist() != epochs[0]
 
 
@@ -170,7 +183,9 @@ def test_a_module_with_buffers_is_refused() -> None:
     def make() -> nn.Module:
         return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).double()
 
-    with pytest.raises(ValueError, match=r"without buffers, got '1\.running_mean'"):
+    with pytest.raises(
+        ValueError, match=r"BatchNorm1d .1. changes .1\.running_mean.: use"
+    ):
         Network(make_module=make, data=DATA)
 
 
@@ -196,7 +211,8 @@ def test_the_digest_tells_networks_apart() -> None:
         replace(NETWORK, make_module=lambda: Sharpened(1.0)),
     ]
     assert len({n.description.digest for n in networks}) == 6
-    assert replace(NETWORK, chunk=3).description.digest == NETWORK.description.digest
+    same = replace(NETWORK, execution=Vmapped(memory=1))
+    assert same.description.digest == NETWORK.description.digest
 
 
 def test_the_digest_tells_networks_apart_that_print_alike() -> None:
@@ -212,8 +228,8 @@ def test_the_digest_tells_networks_apart_that_print_alike() -> None:
 
 def test_held_out_accuracy_is_the_share_that_is_classified_rightly() -> None:
     params = NETWORK.fit(weight_rows(3, N_TRAIN, seed=7), SEEDS).params
-    module = MLP((4, 5, 3))()
-    for theta, share in zip(params, NETWORK.held_out_accuracy(params), strict=True):
+    module = MLP((4, 5, 3))().double()
+    for theta, share in zip(params, NETWORK.quality(params).accuracy, strict=True):
         nn.utils.vector_to_parameters(theta, module.parameters())
         guesses = module(DATA.x_held_out).argmax(1).tolist()
         pairs = zip(guesses, DATA.y_held_out.tolist(), strict=True)
@@ -222,7 +238,7 @@ def test_held_out_accuracy_is_the_share_that_is_classified_rightly() -> None:
 
 def test_losses_and_penalty_are_those_of_the_objective() -> None:
     theta = initial(NETWORK, 0)
-    module = MLP((4, 5, 3))()
+    module = MLP((4, 5, 3))().double()
     nn.utils.vector_to_parameters(theta, module.parameters())
     shares = torch.softmax(module(DATA.x_train), dim=1)
     expected = -torch.log(shares[torch.arange(N_TRAIN), DATA.y_train])

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression as Reference
 from torch import Tensor
 
 from dmtheory.problems import LogisticRegression, SoftmaxRegression
-from dmtheory.problems.base import Normalisation
 from dmtheory.problems.convex import solve
 from dmtheory.problems.outputs import margin
+from dmtheory.weighting import Normalisation
 
 DATA = table(40, 5, classes=3, seed=0)
 both_normalisations = pytest.mark.parametrize("normalisation", ["sum", "count"])
