@@ -14,7 +14,6 @@ from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
 from dmtheory.datamodels.standard_errors import (
     Units,
-    centred_chunk,
     check_errors,
     clustered_squares,
     residual_rows,
@@ -66,17 +65,10 @@ class Ridge:
         Raises:
             ValueError: If columns of masks are constant or equal.
         """
-        spectrum = spectrum_of(sample)
-        columns = spectrum.columns
-        check_columns(columns)
-        penalties = candidates(self.l2_penalties, spectrum)
-        chosen = torch.zeros_like(columns.output_sum, dtype=torch.int64)
-        if len(penalties) > 1:
-            chosen = leave_one_out_errors(spectrum, penalties).argmin(0)
-        penalty = penalties[chosen]
-        shrunk = spectrum.shrunk(penalty)
-        coefficients = spectrum.basis @ (shrunk * spectrum.turned)
-        used = (spectrum.values[:, None] * shrunk).sum(0) + float(sample.has_mean)
+        found = chosen_ridge(sample, self.l2_penalties)
+        spectrum, penalty = found.spectrum, found.penalty
+        coefficients, columns = found.coefficients, found.spectrum.columns
+        share = spectrum.values[:, None] * spectrum.shrunk(penalty)
         stderr, units, freedom, residual = _law(
             spectrum, coefficients, penalty, robust=self.errors == "robust"
         )
@@ -86,12 +78,47 @@ class Ridge:
             stderr=stderr,
             units=units,
             degrees_of_freedom=max(int(freedom.min()), 1),
-            effective_parameters=used,
+            effective_parameters=share.sum(0) + float(sample.has_mean),
             penalty=penalty,
             certificate=Certificate(
                 kind="residual", value=residual, tolerance=_RESIDUAL
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Penalties chosen and the coefficients at them.
+
+    Attributes:
+        spectrum: What both were found from.
+        penalty: lambda, a target.
+        coefficients: A target a column.
+    """
+
+    spectrum: Spectrum
+    penalty: Float[Tensor, " targets"]
+    coefficients: Float[Tensor, "train targets"]
+
+
+def chosen_ridge(sample: Sample, l2_penalties: tuple[float, ...] | None) -> Chosen:
+    """Choose a penalty a target by exact leave-one-out, without a sampling law.
+
+    Returns:
+        Penalties and coefficients.
+
+    Raises:
+        ValueError: If columns of masks are constant or equal.
+    """
+    spectrum = spectrum_of(sample)
+    check_columns(spectrum.columns)
+    penalties = candidates(l2_penalties, spectrum)
+    chosen = torch.zeros_like(spectrum.cross_size, dtype=torch.int64)
+    if len(penalties) > 1:
+        chosen = leave_one_out_errors(spectrum, penalties).argmin(0)
+    penalty = penalties[chosen]
+    coefficients = spectrum.basis @ (spectrum.shrunk(penalty) * spectrum.turned)
+    return Chosen(spectrum, penalty, coefficients)
 
 
 def check_penalties(penalties: tuple[float, ...] | None) -> None:
@@ -122,28 +149,14 @@ def leave_one_out_errors(
     spectrum: Spectrum, penalties: Float[Tensor, " penalties"]
 ) -> Float[Tensor, "penalties targets"]:
     """Return the sum of squared errors at rows that were left out of the fit."""
-    sample, n_means = spectrum.sample, spectrum.columns.n_means
     total = spectrum.turned.new_zeros(len(penalties), spectrum.turned.shape[1])
     weights = spectrum.shrunk(penalties)
-    for chunk in sample.chunks():
-        centred = centred_chunk(chunk, sample, spectrum.columns)
-        scores = centred.x.flatten(0, 1) @ spectrum.basis
-        y = centred.y.flatten(0, 1)
-        leverage = scores.square() @ weights + intercept_leverage(centred.x, n_means)
+    for rows in spectrum.rows():
+        left = 1 - rows.leverage - rows.scores.square() @ weights
         for k in range(len(penalties)):
-            rest = y - scores @ (weights[:, k, None] * spectrum.turned)
-            total[k] += (rest / (1 - leverage[:, k, None])).square().sum(0)
+            rest = rows.y - rows.scores @ (weights[:, k, None] * spectrum.turned)
+            total[k] += left[:, k].square().reciprocal() @ rest.square()
     return total
-
-
-def intercept_leverage(
-    x: Float[Tensor, "blocks rows train"], n_means: int
-) -> Float[Tensor, "all_rows 1"]:
-    """Return 1/n for rows that are one of n block means, else 0."""
-    leverage = x.new_zeros(x.shape[0], x.shape[1])
-    if n_means:
-        leverage[:, 0] = 1.0 / n_means
-    return leverage.reshape(-1, 1)
 
 
 def _law(

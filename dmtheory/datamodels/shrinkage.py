@@ -1,6 +1,5 @@
 """Shrinkage of a datamodel toward a prior attribution, such as influence."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,12 +12,11 @@ from dmtheory.datamodels.moments import intercept_of
 from dmtheory.datamodels.ridge import (
     candidates,
     check_penalties,
-    intercept_leverage,
     leave_one_out_errors,
 )
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
-from dmtheory.datamodels.standard_errors import centred_chunk, residual_rows
+from dmtheory.datamodels.standard_errors import residual_rows
 
 _RESIDUAL = 1e-8
 # What other targets say about the strength counts like so many more models.
@@ -201,22 +199,15 @@ def _errors(
         for penalty in penalties
     ]
     total = prior.new_zeros(len(penalties), prior.shape[1])
-    for scores, y, base in _scores(spectrum):
-        squared = scores.square()
+    for rows in spectrum.rows():
+        squared = rows.scores.square()
         for k, fit in enumerate(fits):
             weights = fit.weights[:, :1]
-            aside = scores @ (fit.along * fit.kept)
-            rest = y - scores @ (weights * spectrum.turned) - fit.scale * aside
-            leverage = base + squared @ weights
+            aside = rows.scores @ (fit.along * fit.kept)
+            rest = rows.y - rows.scores @ (weights * spectrum.turned)
+            rest = rest - fit.scale * aside
+            leverage = rows.leverage + squared @ weights
             curvature = torch.where(fit.curvature > 0, fit.curvature, 1.0)
             leverage = leverage + fit.used * aside.square() / curvature
             total[k] += (rest / (1 - leverage)).square().sum(0)
     return total
-
-
-def _scores(spectrum: Spectrum) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Go over the rows in the eigenbasis, with outputs and the intercept's leverage."""
-    for chunk in spectrum.sample.chunks():
-        centred = centred_chunk(chunk, spectrum.sample, spectrum.columns)
-        base = intercept_leverage(centred.x, spectrum.columns.n_means)
-        yield centred.x.flatten(0, 1) @ spectrum.basis, centred.y.flatten(0, 1), base

@@ -1,5 +1,6 @@
 """One eigendecomposition for all targets and all ridge penalties."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,21 @@ from dmtheory.datamodels.standard_errors import centred_chunk
 _RANK = 1e-12
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredRows:
+    """Rows of a chunk in the eigenbasis.
+
+    Attributes:
+        scores: XV.
+        y: Outputs, centred as X is.
+        leverage: What the intercept adds to each row's leverage.
+    """
+
+    scores: Float[Tensor, "rows rank"]
+    y: Float[Tensor, "rows targets"]
+    leverage: Float[Tensor, "rows 1"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spectrum:
     """Centred rows X in the basis of their Gram matrix, X'X = V diag(values) V'.
@@ -25,6 +41,7 @@ class Spectrum:
         basis: V, orthonormal columns.
         turned: V'X'Y.
         cross_size: Largest entry of X'Y, a target: what residuals are relative to.
+        scores: XV, where it was found on the way; else it is recomputed in chunks.
     """
 
     sample: Sample
@@ -33,6 +50,7 @@ class Spectrum:
     basis: Float[Tensor, "train rank"]
     turned: Float[Tensor, "rank targets"]
     cross_size: Float[Tensor, " targets"]
+    scores: Float[Tensor, "rows rank"] | None = None
 
     @property
     def scale(self) -> float:
@@ -42,6 +60,18 @@ class Spectrum:
     def shrunk(self, penalty: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return 1/(values + n penalty), a penalty a column."""
         return 1.0 / (self.values[:, None] + self.columns.n_blocks * penalty)
+
+    def rows(self) -> Iterator[ScoredRows]:
+        """Go over the rows in the eigenbasis."""
+        for chunk in self.sample.chunks():
+            centred = centred_chunk(chunk, self.sample, self.columns)
+            leverage = chunk.x.new_zeros(chunk.x.shape[:2])
+            if self.sample.has_mean:
+                leverage[:, 0] = 1.0 / self.columns.n_means
+            x, scores = centred.x.flatten(0, 1), self.scores
+            if scores is None or len(scores) != len(x):
+                scores = x @ self.basis
+            yield ScoredRows(scores, centred.y.flatten(0, 1), leverage.reshape(-1, 1))
 
     def freedom(
         self, share: Float[Tensor, "rank targets"]
@@ -84,6 +114,7 @@ def spectrum_of(sample: Sample) -> Spectrum:
 
 def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
     """X X' = U diag(values) U' gives V = X'U/sqrt(values)."""
+    sample = sample.held()
     rows = centred_chunk(sample.gathered(), sample, columns)
     x, y = rows.x.flatten(0, 1), rows.y.flatten(0, 1)
     values, turn = torch.linalg.eigh(x @ x.T)
@@ -96,4 +127,5 @@ def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
         basis=x.T @ turn / values.sqrt(),
         turned=values.sqrt()[:, None] * (turn.T @ y),
         cross_size=(x.T @ y).abs().amax(0),
+        scores=turn * values.sqrt(),
     )

@@ -14,7 +14,7 @@ from dmtheory.datamodels.sample import Chunk, Sample
 ERRORS = ("homoscedastic", "robust")
 # A unit is a run of blocks. More than these many add nothing to an interval.
 _MAX_UNITS = 200
-_MAX_UNIT_ENTRIES = 2**26
+_MAX_UNIT_ENTRIES = 2**24
 
 
 def check_errors(errors: str) -> None:
