@@ -40,7 +40,7 @@ from dmtheory.responses.responses import load_responses
     help="Consecutive rows of the arrays that are seeds of one mask.",
 )
 @click.option("--draws", default=1000, show_default=True, help="Bootstrap draws.")
-@options.seed(0)
+@click.option("--seed", default=0, show_default=True, help="Seed of the resampling.")
 @options.as_json
 def lds_command(
     scores: Path,

@@ -181,6 +181,7 @@ def models_needed(
         return quantity(rows, *single.moved(1.0))
 
     models = per_row * _rows_needed(mean, wanted, (draws + 1, 1))
+    share = single.moved(1.0)[0].mean(1, keepdim=True)
     most = torch.full((draws + 1, 1), float(_MOST_ROWS), dtype=torch.float64)
     return Budget(
         goal=goal,
@@ -190,7 +191,7 @@ def models_needed(
             per_row * _rows_needed(each, wanted, tuple(single.linear_moves.shape))
         ),
         bound=_interval(0 * most if exact else mean(most)),
-        linear_share=_interval(single.moved(1.0)[0].mean(1, keepdim=True)),
+        linear_share=_interval(share).clipped(0.0, 1.0),
         target_labels=sample.target_labels,
         n_pilot=sample.n_models,
     )
@@ -360,4 +361,4 @@ def _intervals(values: Tensor) -> Intervals:
 
 
 def _count(number: float) -> str:
-    return "no number of" if number == float("inf") else f"{number:,.0f}"
+    return "unreachable" if number == float("inf") else f"{number:,.0f}"

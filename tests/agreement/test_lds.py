@@ -312,6 +312,16 @@ def test_scores_that_predict_one_number_count_as_zero() -> None:
     assert (flat.mean.value, flat.n_constant) == (0.0, N_TARGETS)
 
 
+def test_sums_that_differ_by_rounding_alone_are_ties() -> None:
+    # .1 + .2 is not .3 in floating point: as whole numbers the same sums tie.
+    _, responses = additive(HELD_OUT, noise=0.5)
+    whole = torch.arange(1, N_TRAIN + 1).double()[:, None].repeat(1, N_TARGETS)
+    predicted = responses.weights() @ (whole / 10)
+    assert len(predicted[:, 0].unique()) > len((responses.weights() @ whole).unique())
+    in_tenths = lds(an_attribution(whole / 10), responses).mean
+    assert in_tenths == lds(an_attribution(whole), responses).mean
+
+
 def test_arrays_are_judged_in_the_attributions_order() -> None:
     design = Replicates(design=HELD_OUT, n_replicates=2)
     beta, responses = additive(design, noise=1.0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dmtheory import Attribution, Responses, fit_datamodel
 from dmtheory.agreement.prediction import Prediction, held_out_prediction
+from dmtheory.agreement.resampling import resample_counts
 from dmtheory.designs import Bernoulli, ComplementaryPairs, Replicates
 from dmtheory.identity import numbered
 from dmtheory.problems import Description
@@ -85,20 +86,26 @@ def resampled(found: Prediction, rows: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ["r_squared", "mse", "pearson"])
-def test_intervals_are_those_of_a_bootstrap_by_hand(name: str) -> None:
-    # Two bootstraps of 4,000 draws: a limit has sigma below .03 of the width, so a
-    # tenth of the width is more than 3 sigma of their difference. A fixed seed.
-    found = held_out_prediction(datamodel(GUESS), HELD_OUT, draws=4000)
-    generator = np.random.default_rng(0)
-    sample = [
-        resampled(found, generator.integers(50, size=50))[name] for _ in range(4000)
-    ]
+@pytest.mark.parametrize("paired", [False, True])
+def test_intervals_are_those_of_the_same_resamples_by_hand(
+    name: str, paired: bool
+) -> None:
+    design = ComplementaryPairs(n_pairs=25, seed=9)
+    responses = additive(design) if paired else HELD_OUT
+    found = held_out_prediction(datamodel(GUESS), responses, seed=3)
+    counts = resample_counts(
+        25 if paired else 50, 2 if paired else 1, draws=1000, seed=3
+    )
+    if paired:
+        assert torch.equal(counts[:, ::2], counts[:, 1::2])
+    rows = [np.repeat(np.arange(50), c.long().numpy()) for c in counts]
+    assert {len(chosen) for chosen in rows} == {50}
+    sample = [resampled(found, chosen)[name] for chosen in rows]
     low, median, high = np.quantile(sample, [0.025, 0.5, 0.975])
     interval = getattr(found, name)
     assert interval.value == pytest.approx(resampled(found, np.arange(50))[name])
     expected = interval.value + low - median, interval.value + high - median
-    tolerance = 0.1 * (high - low)
-    assert (interval.low, interval.high) == pytest.approx(expected, abs=tolerance)
+    assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_truth_errs_by_the_seeds_alone_and_less_when_averaged() -> None:
