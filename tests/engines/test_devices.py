@@ -5,8 +5,6 @@ devices that differ.
 """
 
 import os
-import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from counting import Counting, contents
-from test_local_engine import alive, until
+from test_local_engine import until
 from torch import Tensor
 
 from dmtheory import collect, process_pool
@@ -41,23 +39,31 @@ DESIGN = Bernoulli(p=0.5, n_models=38, seed=2)
 TWO = ("cpu:0", "cpu:1")
 
 
-def place(seconds: float) -> tuple[int, str]:
-    """Return process and device of a task that takes its time."""
-    time.sleep(seconds)
+def place() -> tuple[int, str]:
     return os.getpid(), str(worker_device())
 
 
-def places(pool: Processes, n: int, seconds: float = 0.05) -> Counter[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
-    pool.run(place, [seconds] * n, lambda _, result: found.append(result))
-    return Counter(found)
+def meet(task: tuple[Path, int]) -> tuple[int, str]:
+    """Return process and device, once as many processes as asked for are here."""
+    folder, n = task
+    (folder / str(os.getpid())).touch()
+    until(lambda: len(list(folder.iterdir())) >= n, "the other processes")
+    return place()
+
+
+def places(pool: Processes, n: int, folder: Path) -> set[tuple[int, str]]:
+    """Return process and device of each of a pool's n processes."""
+    folder.mkdir()
+    found: set[tuple[int, str]] = set()
+    pool.run(meet, [(folder, n)] * n, lambda _, result: found.add(result))
+    return found
 
 
 def end_without_a_word(marker: Path) -> tuple[int, str]:
     if not marker.exists():
         marker.touch()
         os._exit(9)
-    return place(0.0)
+    return place()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, n_gpus: int) -> None:
@@ -66,25 +72,22 @@ def pretend(monkeypatch: pytest.MonkeyPatch, n_gpus: int) -> None:
 
 def test_each_process_keeps_a_device_of_its_own(tmp_path: Path) -> None:
     with process_pool(devices=TWO) as pool:
-        first = places(pool, 8, 0.3)
+        first = places(pool, 2, tmp_path / "first")
         assert len({process for process, _ in first}) == 2
         assert sorted(device for _, device in first) == ["cpu:0", "cpu:1"]
-        second = places(pool, 8, 0.3)
-        assert second.keys() == first.keys()
+        assert places(pool, 2, tmp_path / "second") == first
         # A new pool for one whose worker died shares out the devices again.
         pool.run(end_without_a_word, [tmp_path / "died"], lambda *_: None)
         assert (tmp_path / "died").exists()
-        for process, _ in first:
-            until(lambda process=process: not alive(process), "the old pool's end")
-        third = places(pool, 8, 0.3)
+        third = places(pool, 2, tmp_path / "third")
         assert sorted(device for _, device in third) == ["cpu:0", "cpu:1"]
-        assert not third.keys() & first.keys()
+        assert not third & first
 
 
-def test_devices_go_round_where_there_are_more_processes() -> None:
+def test_devices_go_round_where_there_are_more_processes(tmp_path: Path) -> None:
     with process_pool(3, devices=TWO) as pool:
-        found = sorted(device for _, device in places(pool, 12, 0.4))
-    assert found == ["cpu:0", "cpu:0", "cpu:1"]
+        found = places(pool, 3, tmp_path / "met")
+    assert sorted(device for _, device in found) == ["cpu:0", "cpu:0", "cpu:1"]
 
 
 def test_devices_change_no_byte_of_a_run(tmp_path: Path) -> None:
