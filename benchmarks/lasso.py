@@ -110,7 +110,7 @@ def ours(data: Prepared, n_targets: int) -> np.ndarray:
         1,
         none,
         none,
-        none[0],
+        np.zeros(0),
     )
     return found
 

@@ -210,7 +210,7 @@ def _descend(
 ) -> tuple[Tensor, Tensor]:
     """Run the compiled descent on plain arrays, on the CPU."""
     none = np.zeros((0, 0))
-    out = (none, none, none[0:0].sum(1))
+    out = (none, none, np.zeros(0))
     if held is not None:
         out = _arrays(held)
     found, errors = _engine()(
