@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Certificate:
@@ -72,22 +74,23 @@ class LinearFit:
     certificate: Certificate | None = None
 
 
-def normal_residual(
-    gram: Float[Tensor, "train train"],
-    cross: Float[Tensor, "train targets"],
-    coefficients: Float[Tensor, "train targets"],
-    ridge: Float[Tensor, " targets"] | None = None,
+def relative_residual(
+    rest: Float[Tensor, "train targets"],
+    size: Float[Tensor, " targets"],
+    shift: Float[Tensor, " targets"],
+    n_rows: int,
 ) -> Float[Tensor, " targets"]:
-    """Return max |X'Y - (X'X + ridge) beta| relative to max |X'Y|, a target."""
-    rest = cross - gram @ coefficients
-    if ridge is not None:
-        rest = rest - ridge * coefficients
-    return relative(rest, cross)
+    """Return what is left of the normal equations, relative to their right side.
 
+    Args:
+        rest: X'Y less what the coefficients make of it.
+        size: Largest entry of X'Y, a target.
+        shift: Level of the outputs, whose rounding is all there is of X'Y where they
+            do not vary.
+        n_rows: Rows that were summed.
 
-def relative(
-    rest: Float[Tensor, "train targets"], whole: Float[Tensor, "train targets"]
-) -> Float[Tensor, " targets"]:
-    """Return the largest entry of rest over that of whole; 0 where both vanish."""
-    size = whole.abs().amax(0)
-    return rest.abs().amax(0) / torch.where(size > 0, size, 1.0)
+    Returns:
+        The largest entry of rest over the size.
+    """
+    rounding = _ROUNDING * n_rows * shift.abs() + 1e-300
+    return rest.abs().amax(0) / torch.maximum(size, rounding)

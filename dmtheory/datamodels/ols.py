@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.datamodels.checks import check_columns, check_freedom
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit, normal_residual
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
 from dmtheory.datamodels.moments import Columns, intercept_of, moments_of
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.standard_errors import (
@@ -73,7 +73,12 @@ class OLS:
         factor, spare = _factorised(centred.gram, sample.null_directions)
         coefficients = torch.cholesky_solve(centred.cross, factor)
         inverse = torch.cholesky_inverse(factor) - spare
-        residual = normal_residual(centred.gram, centred.cross, coefficients)
+        residual = relative_residual(
+            centred.cross - centred.gram @ coefficients,
+            centred.cross.abs().amax(0),
+            sample.shift,
+            columns.n_rows,
+        )
         stderr, units = self._law(sample, columns, coefficients, inverse, freedom)
         return LinearFit(
             coefficients=coefficients,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmtheory.checks import check_positive
 from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
 from dmtheory.datamodels.moments import intercept_of
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
@@ -188,8 +188,9 @@ def _law(
         spread = spectrum.basis.square() @ (spectrum.values[:, None] * shrunk.square())
         variance = spread * squares / left
     rest = scores - columns.n_blocks * penalty * coefficients
-    size = spectrum.cross_size
-    residual = rest.abs().amax(0) / torch.where(size > 0, size, 1.0)
+    residual = relative_residual(
+        rest, spectrum.cross_size, sample.shift, columns.n_rows
+    )
     found = _units(spectrum, units, coefficients, penalty, inflation)
     return variance.sqrt(), found, freedom, residual
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
 from dmtheory.datamodels.moments import intercept_of
 from dmtheory.datamodels.ridge import (
     candidates,
@@ -159,9 +159,13 @@ class _Toward:
         spread += (g / c).square() * (rest * self.along * self.kept).sum(0) * self.used
         variance = spread.clamp_min(0.0) * squares / left
         away = beta - self.scale * self.prior
-        residual = (scores - columns.n_blocks * self.penalty * away).abs().amax(0)
-        size = torch.where(spectrum.cross_size > 0, spectrum.cross_size, 1.0)
-        return variance.sqrt(), freedom, residual / size
+        residual = relative_residual(
+            scores - columns.n_blocks * self.penalty * away,
+            spectrum.cross_size,
+            sample.shift,
+            columns.n_rows,
+        )
+        return variance.sqrt(), freedom, residual
 
 
 def _choice(

@@ -235,6 +235,25 @@ def test_a_difference_of_means_on_every_subset_is_the_banzhaf_value() -> None:
     torch.testing.assert_close(sized.scores, expected, rtol=0, atol=1e-12)
 
 
+def test_the_error_of_a_difference_of_means_counts_the_other_examples() -> None:
+    # Variance (sigma^2 + L)/(m p(1-p)); over 200 coefficients the mean of stderr^2 has
+    # a relative sigma of about 2/sqrt(m) = .03, here within 5 of them.
+    n_models, n_train, p = 4000, 200, 0.3
+    masks = Bernoulli(p=p, seed=2).weights(torch.arange(n_models), n_train)
+    beta = normal(n_train, 1, seed=3)
+    outputs = masks @ beta + 5 * normal(n_models, 1, seed=4)
+    found = fit_datamodel(
+        masks, outputs, design=Bernoulli(p=p), estimator=DifferenceOfMeans()
+    )
+    linear = p * (1 - p) * float(beta.square().sum())
+    assert found.stderr is not None
+    law = (25 + linear) / (n_models * p * (1 - p))
+    assert found.stderr.square().mean().item() == pytest.approx(law, rel=0.15)
+    # Errors are those: standardised, 200 of them have a mean square of 1 +- 5 · .1.
+    errors = (found.scores - beta) / found.stderr
+    assert 0.5 < errors.square().mean() < 1.5
+
+
 def test_a_stratified_design_states_its_variances() -> None:
     design = Stratified(strata=(0, 0, 0, 0, 1, 1), fraction=0.5, n_models=4000, seed=0)
     masks = design.weights(torch.arange(4000), 6)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,20 @@ def test_a_path_is_that_of_scikit_learn(n_models: int, n_train: int) -> None:
         np.testing.assert_allclose(found[t], expected.T, rtol=0, atol=1e-6)
         assert found[t, 0].abs().max() < 1e-12  # from here on all vanish
         assert found[t, 1].any()
+
+
+def test_a_solution_is_that_of_statsmodels() -> None:
+    masks, outputs, _ = sparse(80, 12, 2, seed=5)
+    x, y = (masks - masks.mean(0)).numpy(), (outputs - outputs.mean(0)).numpy()
+    fit = Lasso(l1_penalties=(0.06,), tolerance=1e-12).fit(
+        independent_rows(masks, outputs)
+    )
+    for t in range(2):
+        reference = sm.OLS(y[:, t], x).fit_regularized(
+            "elastic_net", alpha=0.03, L1_wt=1.0, cnvrg_tol=1e-12, maxiter=10_000
+        )
+        np.testing.assert_allclose(fit.coefficients[:, t], reference.params, atol=1e-6)
+        assert 0 < int((fit.coefficients[:, t] != 0).sum()) < 12
 
 
 @given(

@@ -11,9 +11,10 @@ from sklearn.linear_model import Ridge as OneRidge
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from dmtheory import fit_datamodel
+from dmtheory import OLS, fit_datamodel
 from dmtheory.datamodels.ridge import Ridge, candidates, leave_one_out_errors
 from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
+from dmtheory.datamodels.shrinkage import Shrinkage
 from dmtheory.datamodels.spectrum import spectrum_of
 from dmtheory.designs import Bernoulli, ComplementaryPairs, FixedSize
 from dmtheory.problems.set_functions import all_masks
@@ -109,8 +110,6 @@ def test_the_population_of_one_size_is_shrunk_in_the_identified_directions() -> 
 
 
 def test_a_vanishing_penalty_is_ols_and_its_standard_errors() -> None:
-    from dmtheory import OLS
-
     masks, outputs = linear(50, 10, 3, seed=2)
     sample = independent_rows(masks, outputs)
     for errors in ("homoscedastic", "robust"):
@@ -204,6 +203,19 @@ def test_bad_input_is_named() -> None:
         Ridge(l2_penalties=(0.0,))
     with pytest.raises(ValueError, match="errors must be one of"):
         Ridge(errors="white")
+
+
+def test_outputs_that_do_not_vary_have_no_coefficients() -> None:
+    masks, outputs = linear(40, 8, 3, seed=1)
+    outputs[:, 1] = 0.1
+    for rule in (OLS(), Ridge(), Shrinkage(prior=normal(8, 3, seed=1))):
+        fit = rule.fit(independent_rows(masks, outputs))
+        assert fit.coefficients[:, 1].abs().max() < 1e-12
+        assert fit.stderr is not None
+        assert torch.isfinite(fit.stderr).all()
+        assert fit.intercept[1].item() == pytest.approx(0.1, abs=1e-12)
+        assert fit.certificate is not None
+        assert fit.certificate.converged.all()
 
 
 def test_columns_equal_by_the_accident_of_few_models_are_fitted() -> None:
