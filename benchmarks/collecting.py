@@ -22,7 +22,8 @@ from zarr.storage import MemoryStore
 from benchmarks.timing import machine, median_with_interval, publish
 from dmtheory.catalogue import ready_problem
 from dmtheory.designs import Bernoulli
-from dmtheory.problems import BlackBox, Description, Problem
+from dmtheory.problems import BlackBox, Description, Quality
+from dmtheory.problems.base import Measured
 from dmtheory.responses.collect import collect_into
 from dmtheory.responses.responses import open_dataset
 from dmtheory.responses.run import run_config
@@ -38,7 +39,7 @@ DELAY = 0.02
 class Timed:
     """A problem that adds up the CPU time spent inside its training step."""
 
-    problem: Problem
+    problem: Measured
     spent: list[float] = field(default_factory=list)
 
     @property
@@ -47,11 +48,15 @@ class Timed:
         return self.problem.description
 
     def respond(self, weights: Tensor, seeds: Tensor) -> Tensor:
-        """Train, and note how long it took."""
+        """Train and measure."""
+        return self.measure(weights, seeds)[0]
+
+    def measure(self, weights: Tensor, seeds: Tensor) -> tuple[Tensor, Quality]:
+        """Train and measure, and note how long it took."""
         clock = time.process_time()
-        outputs = self.problem.respond(weights, seeds)
+        found = self.problem.measure(weights, seeds)
         self.spent.append(time.process_time() - clock)
-        return outputs
+        return found
 
 
 def overhead(folder: Path) -> tuple[list[float], float]:
@@ -91,7 +96,8 @@ def large_store(folder: Path) -> dict[str, Any]:
     for block in range(store.n_blocks):
         rows = len(store.rows(block))
         outputs = rng.normal(size=(rows, n_targets)).astype(np.float16)
-        store.write(block, Block(outputs=outputs, status=np.ones(rows, np.uint8)))
+        status = np.ones(rows, np.uint8)
+        store.write(block, Block(columns=outputs, status=status, n_targets=n_targets))
     times: dict[str, list[float]] = {"open": [], "one column": [], "everything": []}
     for _ in range(5):
         clock = time.perf_counter()

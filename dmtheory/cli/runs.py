@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+import numpy as np
 
 from dmtheory.catalogue import PROBLEMS, ready_problem
 from dmtheory.cli import options
@@ -20,7 +21,10 @@ from dmtheory.engines.named import ENGINES
 from dmtheory.responses.collect import collect_into
 from dmtheory.responses.maintain import merge, verify
 from dmtheory.responses.plan import plan
-from dmtheory.responses.store import DIVERGED, ResponseStore, read_store
+from dmtheory.responses.store import DIVERGED, Block, ResponseStore, read_store
+
+# Blocks whose models' qualities a summary averages, at most.
+_SUMMARISED = 16
 
 
 @click.command("collect")
@@ -219,4 +223,20 @@ def _summary(location: str, store: ResponseStore) -> dict[str, Any]:
         "diverged": int((status == DIVERGED).sum()),
         "blocks": store.n_blocks,
         "missing blocks": int(missing.sum()),
+        **_mean_qualities(store, np.flatnonzero(~missing)),
     }
+
+
+def _mean_qualities(store: ResponseStore, written: np.ndarray) -> dict[str, float]:
+    """Return the mean of each quality over a few written blocks, the first and last."""
+    names = store.config["qualities"]
+    if not names or not len(written):
+        return {}
+    some = np.unique(np.linspace(0, len(written) - 1, _SUMMARISED).astype(int))
+    found = [
+        content.qualities[content.status != DIVERGED]
+        for _, content in store.contents(written[some].tolist())
+        if isinstance(content, Block)
+    ]
+    values = np.concatenate(found).astype(np.float64)
+    return {} if not len(values) else dict(zip(names, values.mean(0), strict=True))

@@ -37,6 +37,8 @@ class Description:
         train_labels: One label a training example.
         target_labels: One label a target.
         deterministic: Whether training has no randomness, so that seeds do nothing.
+        qualities: What `measure` says of each model beside its outputs, such as
+            "held-out loss" and "held-out accuracy"; empty where there is no `measure`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Description:
     train_labels: tuple[str, ...]
     target_labels: tuple[str, ...]
     deterministic: bool = False
+    qualities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
@@ -96,7 +99,7 @@ class Measured(Problem, Protocol):
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> tuple[Float[Tensor, "models targets"], Quality]:
-        """Return what `respond` does, with the models' held-out quality."""
+        """Return what `respond` does, with the qualities that the description names."""
         ...
 
 

@@ -16,7 +16,7 @@ from dmtheory.problems.convex.families import Gaussian
 from dmtheory.problems.convex.lanes import in_lanes
 from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
 from dmtheory.problems.outputs import OF_RESPONSES
-from dmtheory.problems.quality import Quality
+from dmtheory.problems.quality import OF_REGRESSIONS, Quality
 from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 # Largest relative gradient of a model that counts as solved.
@@ -69,6 +69,7 @@ class LeastSquares(Placed):
             train_labels=self.data.train_labels,
             target_labels=self.data.target_labels,
             deterministic=True,
+            qualities=OF_REGRESSIONS,
         )
 
     def fit(

@@ -17,7 +17,7 @@ from dmtheory.problems.convex.families import Family
 from dmtheory.problems.convex.lanes import in_lanes
 from dmtheory.problems.convex.solve import LinearSolver
 from dmtheory.problems.outputs import OF_CLASSES
-from dmtheory.problems.quality import Quality
+from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
 from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 
@@ -73,6 +73,7 @@ class LinearClassifier(Placed, ABC):
             train_labels=self.data.train_labels,
             target_labels=self.data.target_labels,
             deterministic=True,
+            qualities=OF_CLASSIFIERS,
         )
 
     def fit(

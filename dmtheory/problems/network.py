@@ -17,7 +17,7 @@ from dmtheory.identity import digest
 from dmtheory.placement import Placed
 from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
-from dmtheory.problems.quality import Quality
+from dmtheory.problems.quality import OF_CLASSIFIERS, OF_REGRESSIONS, Quality
 from dmtheory.training.augmentation import Augmentation
 from dmtheory.training.execution import Execution, Vmapped
 from dmtheory.training.losses import CrossEntropy, Loss
@@ -98,6 +98,7 @@ class Network(Placed):
             step_policy=self.training.step_policy,
             train_labels=self.data.train_labels,
             target_labels=self.data.target_labels,
+            qualities=OF_CLASSIFIERS if self._classifies else OF_REGRESSIONS,
         )
 
     def initial(

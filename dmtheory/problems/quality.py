@@ -7,6 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+# What is said of a classifier, and of a regression.
+OF_CLASSIFIERS = ("held-out loss", "held-out accuracy")
+OF_REGRESSIONS = ("held-out loss",)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
@@ -19,6 +23,11 @@ class Quality:
 
     loss: Float[Tensor, " models"]
     accuracy: Float[Tensor, " models"] | None = None
+
+    def columns(self) -> Float[Tensor, "models qualities"]:
+        """Return one column a quality, in the order of their names."""
+        parts = [self.loss] if self.accuracy is None else [self.loss, self.accuracy]
+        return torch.stack(parts, dim=1)
 
     @staticmethod
     def of_classes(

@@ -6,6 +6,7 @@ from random import SystemRandom
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import check_at_least
@@ -13,7 +14,7 @@ from dmtheory.designs.base import Design
 from dmtheory.engines.base import Engine, run_all
 from dmtheory.engines.devices import CPU, worker_device
 from dmtheory.engines.named import engine_named
-from dmtheory.problems.base import Problem
+from dmtheory.problems.base import Measured, Problem
 from dmtheory.responses.responses import Responses, responses_of
 from dmtheory.responses.run import run_config
 from dmtheory.responses.store import (
@@ -78,12 +79,14 @@ def collect(
 
     train = partial(train_block, problem, design)
     with engine_named(engine) as workers:
-        outputs = torch.cat(run_all(workers, train, rows, done))
+        columns = torch.cat(run_all(workers, train, rows, done))
+    n_targets = problem.description.n_targets
     return Responses(
-        outputs=outputs,
+        outputs=columns[:, :n_targets],
         design=design,
         description=problem.description,
-        diverged=_diverged(outputs),
+        diverged=_diverged(columns, n_targets),
+        qualities=columns[:, n_targets:],
     )
 
 
@@ -139,10 +142,10 @@ def collect_into(
         return opened
     taken: list[int] = []
 
-    def keep(task: int, outputs: Tensor) -> None:
-        content = opened.cast(outputs.numpy(), _diverged(outputs).numpy())
-        opened.write(taken[task], content)
-        report(len(outputs))
+    def keep(task: int, columns: Tensor) -> None:
+        diverged = _diverged(columns, problem.description.n_targets)
+        opened.write(taken[task], opened.cast(columns.numpy(), diverged.numpy()))
+        report(len(columns))
 
     train = partial(train_block, problem, design)
     with chosen as workers:
@@ -150,15 +153,30 @@ def collect_into(
     return opened
 
 
-def train_block(problem: Problem, design: Design, rows: Tensor) -> Tensor:
-    """Return the outputs of some rows of a design, on the CPU in float64.
+def train_block(
+    problem: Problem, design: Design, rows: Int64[Tensor, " models"]
+) -> Float[Tensor, "models columns"]:
+    """Return outputs, then qualities, of some rows of a design: float64, on the CPU.
 
     Weights and seeds are made on the CPU, the same bits everywhere, and moved to the
     device of this process, which is where the problem trains.
+
+    Raises:
+        TypeError: If qualities are named that the problem does not measure.
     """
     device = worker_device()
     weights = design.weights(rows, problem.description.n_train).to(device)
-    outputs = problem.respond(weights, design.seeds(rows).to(device))
+    seeds = design.seeds(rows).to(device)
+    if problem.description.qualities:
+        if not isinstance(problem, Measured):
+            raise TypeError(
+                "problem must have a method `measure`, since its description names "
+                f"qualities, got {type(problem).__name__}: leave `qualities` empty"
+            )
+        outputs, quality = problem.measure(weights, seeds)
+        outputs = torch.cat([outputs, quality.columns().to(outputs)], dim=1)
+    else:
+        outputs = problem.respond(weights, seeds)
     return outputs.detach().to(CPU, torch.float64)
 
 
@@ -176,5 +194,5 @@ def _to_train(
             yield torch.arange(store.rows(block).start, store.rows(block).stop)
 
 
-def _diverged(outputs: Tensor) -> Tensor:
-    return ~torch.isfinite(outputs).all(1)
+def _diverged(columns: Tensor, n_targets: int) -> Bool[Tensor, " models"]:
+    return ~torch.isfinite(columns[:, :n_targets]).all(1)

@@ -27,6 +27,8 @@ class Plan:
         hours: Time in all, at the pilot's speed on the stated number of processes.
         gigabytes: Size of the stored outputs.
         models_per_second: The pilot's speed in one process.
+        qualities: What else was measured of the pilot's models, their mean, such as
+            held-out accuracy: nothing is learned from models that learned nothing.
         variance: Variance of the outputs over subsets and seeds, mean over targets.
         seed_variance: Of which between seeds of one subset.
         coefficient_error: Standard error of a datamodel coefficient, at most; None
@@ -40,6 +42,7 @@ class Plan:
     hours: float
     gigabytes: float
     models_per_second: float
+    qualities: dict[str, float]
     variance: float
     seed_variance: float
     coefficient_error: float | None
@@ -68,9 +71,10 @@ def plan(
         ValueError: If there are no processes.
     """
     check_at_least(n_processes, 1, "n_processes")
-    outputs, seconds = _pilot(problem, design)
-    n_targets = outputs.shape[-1]
-    speed = outputs.numel() / n_targets / seconds
+    columns, seconds = _pilot(problem, design)
+    n_targets, names = problem.description.n_targets, problem.description.qualities
+    outputs, measured = columns[..., :n_targets], columns[..., n_targets:]
+    speed = len(columns.flatten(0, 1)) / seconds
     item = torch.empty(0, dtype=getattr(torch, dtype)).element_size()
     seed_variance = outputs.var(1).mean().item()
     between = outputs.mean(1).var(0).mean().item() - seed_variance / outputs.shape[1]
@@ -78,8 +82,9 @@ def plan(
     made = Plan(
         models=design.n_models,
         hours=design.n_models / (speed * n_processes) / 3600,
-        gigabytes=design.n_models * (n_targets * item + 1) / 1e9,
+        gigabytes=design.n_models * (columns.shape[-1] * item + 1) / 1e9,
         models_per_second=speed,
+        qualities=dict(zip(names, measured.mean((0, 1)).tolist(), strict=True)),
         variance=between + seed_variance,
         seed_variance=seed_variance,
         coefficient_error=None,
@@ -115,7 +120,7 @@ def _expected(
 
 
 def _pilot(problem: Problem, design: Design) -> tuple[Tensor, float]:
-    """Return pilot outputs [subsets, seeds, targets] and the seconds they took."""
+    """Return pilot columns [subsets, seeds, columns] and the seconds they took."""
     if isinstance(design, SubsetDesign):
         # Every other row: rows of a pair share their seed and are no independent draw.
         small: Design = Replicates(design=design, n_replicates=PILOT_SEEDS)
@@ -127,6 +132,6 @@ def _pilot(problem: Problem, design: Design) -> tuple[Tensor, float]:
     # A first call pays for what is made once.
     train_block(problem, small, rows[:2])
     clock = time.perf_counter()
-    outputs = train_block(problem, small, rows)
+    columns = train_block(problem, small, rows)
     seconds = time.perf_counter() - clock
-    return outputs.unflatten(0, (PILOT_SUBSETS, PILOT_SEEDS)), seconds
+    return columns.unflatten(0, (PILOT_SUBSETS, PILOT_SEEDS)), seconds

@@ -28,17 +28,40 @@ class Responses:
         design: Where weights and seeds of row k come from.
         description: The problem.
         diverged: Models whose outputs are not finite; fits leave them out.
+        qualities: What else was measured of each model, one column for each of the
+            description's `qualities`, such as its held-out accuracy.
     """
 
     outputs: Float[Tensor, "models targets"]
     design: Design
     description: Description
     diverged: Bool[Tensor, " models"]
+    qualities: Float[Tensor, "models qualities"] | None = None
 
     @property
     def n_models(self) -> int:
         """How many models were trained."""
         return len(self.outputs)
+
+    def quality(self, name: str) -> Float[Tensor, " models"]:
+        """Return what was measured of each model under this name.
+
+        Args:
+            name: One of the description's qualities, such as "held-out accuracy".
+
+        Returns:
+            One value a model.
+
+        Raises:
+            ValueError: If it was not measured.
+        """
+        names = self.description.qualities
+        if self.qualities is None or name not in names:
+            raise ValueError(
+                f"name must be one of the measured qualities ({', '.join(names)}), got "
+                f"{name!r}"
+            )
+        return self.qualities[:, names.index(name)]
 
     def weights(self) -> Float[Tensor, "models train"]:
         """Return the weight vectors, computed anew from the design."""
@@ -83,13 +106,17 @@ def responses_of(store: "ResponseStore") -> Responses:
         if not isinstance(content, Block):
             raise content
         blocks.append(content)
-    outputs = np.concatenate([block.outputs for block in blocks]).astype(np.float64)
+    columns = torch.from_numpy(
+        np.concatenate([block.columns for block in blocks]).astype(np.float64)
+    )
     status = np.concatenate([block.status for block in blocks])
+    description = described(dict(store.config))
     return Responses(
-        outputs=torch.from_numpy(outputs),
+        outputs=columns[:, : description.n_targets],
         design=design_of(store),
-        description=described(dict(store.config)),
+        description=description,
         diverged=torch.from_numpy(status == DIVERGED),
+        qualities=columns[:, description.n_targets :],
     )
 
 
@@ -108,8 +135,9 @@ def open_dataset(location: Any) -> "xarray.Dataset":
         location: A path, a URL or a zarr store.
 
     Returns:
-        `outputs` [models, targets] and `status` [models], with target labels and each
-        model's training seed as coordinates.
+        `outputs` [models, targets], `status` [models] and each quality that was
+        measured [models], with target labels and each model's training seed as
+        coordinates.
 
     Raises:
         StoreError: If the store is missing, damaged or cannot be reached.
@@ -134,7 +162,13 @@ def open_dataset(location: Any) -> "xarray.Dataset":
         ]
     dataset = xarray.merge(alone, join="exact", combine_attrs="override")
     seeds = design_of(store).seeds(torch.arange(store.n_models))
-    return dataset.assign_coords(
+    n_targets, columns = store.config["n_targets"], dataset["outputs"]
+    measured = {
+        name: columns.isel(columns=n_targets + i).rename(name)
+        for i, name in enumerate(store.config["qualities"])
+    }
+    outputs = columns.isel(columns=slice(n_targets)).rename({"columns": "targets"})
+    return dataset.assign(outputs=outputs, **measured).assign_coords(
         targets=list(store.config["target_labels"]),
         seed=("models", seeds.numpy()),
     )

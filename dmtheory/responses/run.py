@@ -34,6 +34,7 @@ def run_config(
         "normalisation": problem.normalisation,
         "step_policy": problem.step_policy,
         "deterministic": problem.deterministic,
+        "qualities": list(problem.qualities),
         "n_train": problem.n_train,
         "n_targets": problem.n_targets,
         "train_labels": list(problem.train_labels),
@@ -58,6 +59,7 @@ def described(config: dict[str, Any]) -> Description:
         normalisation=config["normalisation"],
         step_policy=config["step_policy"],
         deterministic=config["deterministic"],
+        qualities=tuple(config["qualities"]),
         train_labels=tuple(config["train_labels"]),
         target_labels=tuple(config["target_labels"]),
     )

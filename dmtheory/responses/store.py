@@ -2,7 +2,8 @@
 
 Layout of a store, a zarr 3 group:
 
-    outputs [models, targets]   one chunk a block, check-summed
+    outputs [models, columns]   one chunk a block, check-summed: one column a target,
+                                then one a quality of the model, such as its accuracy
     status  [models]            1 trained, 2 diverged
     marks   [blocks, 2]         rows written and their digest; one chunk a block
 
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ from zarr.storage import LocalStore
 
 from dmtheory.responses.remote import StoreError, place_of, reaching
 
-FORMAT = 1
+FORMAT = 2
 TRAINED, DIVERGED = 1, 2
 STATUSES = {"1": "trained", "2": "diverged: outputs are not finite"}
 # A chunk takes far less than this to write; older leftovers have a dead writer.
@@ -60,12 +61,24 @@ class Block:
     """A block's rows as they are stored.
 
     Attributes:
-        outputs: Outputs of its models, in the store's precision.
+        columns: Outputs of its models, then their qualities, in the store's precision.
         status: 1 trained, 2 diverged.
+        n_targets: How many of the columns are outputs.
     """
 
-    outputs: np.ndarray
+    columns: np.ndarray
     status: np.ndarray
+    n_targets: int
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """Outputs of its models."""
+        return self.columns[:, : self.n_targets]
+
+    @property
+    def qualities(self) -> np.ndarray:
+        """What else was measured of its models, as the run's description names it."""
+        return self.columns[:, self.n_targets :]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,8 +182,10 @@ class ResponseStore:
         found = current._load(block, n_rows)
         if block_digest(block, found) != stated:
             raise self._damaged(block, "its content does not match its mark")
-        return Block(
-            outputs=found.outputs[: len(rows)], status=found.status[: len(rows)]
+        return replace(
+            found,
+            columns=found.columns[: len(rows)],
+            status=found.status[: len(rows)],
         )
 
     def write(self, block: int, content: Block) -> None:
@@ -182,39 +197,39 @@ class ResponseStore:
             ValueError: If the content has another shape than the block.
         """
         rows = self.rows(block)
-        if content.outputs.shape != (len(rows), self.config["n_targets"]):
+        if content.columns.shape != (len(rows), n_columns(self.config)):
             raise ValueError(
-                f"outputs of block {block} must have shape ({len(rows)}, "
-                f"{self.config['n_targets']}), got {content.outputs.shape}"
+                f"columns of block {block} must have shape ({len(rows)}, "
+                f"{n_columns(self.config)}), got {content.columns.shape}"
             )
         if len(rows) < self.block_size and self._mark(block)[0] > len(rows):
             return
         stated = np.array([[len(rows), block_digest(block, content)]], dtype=np.uint64)
         with reaching(self.group.store):
             reached("outputs")
-            self.outputs[rows.start : rows.stop] = content.outputs
+            self.outputs[rows.start : rows.stop] = content.columns
             reached("status")
             self.status[rows.start : rows.stop] = content.status
             reached("mark")
             self.marks[block : block + 1] = stated
             reached("done")
 
-    def cast(self, outputs: np.ndarray, diverged: np.ndarray) -> Block:
-        """Return float64 outputs as a block in the store's precision.
+    def cast(self, columns: np.ndarray, diverged: np.ndarray) -> Block:
+        """Return float64 columns as a block in the store's precision.
 
         Raises:
             ValueError: If a finite output overflows half or single precision.
         """
         with np.errstate(over="ignore"):
-            stored = outputs.astype(self.config["dtype"])
-        lost = np.isinf(stored) & np.isfinite(outputs)
+            stored = columns.astype(self.config["dtype"])
+        lost = np.isinf(stored) & np.isfinite(columns)
         if lost.any():
             raise ValueError(
                 f"dtype must hold every output, but {self.config['dtype']} overflows "
-                f"at {outputs[lost][0]:g}: use float32 or float64"
+                f"at {columns[lost][0]:g}: use float32 or float64"
             )
         status = np.where(diverged, DIVERGED, TRAINED).astype(np.uint8)
-        return Block(outputs=stored, status=status)
+        return Block(columns=stored, status=status, n_targets=self.config["n_targets"])
 
     def _sound(self, block: int, mark: tuple[int, int]) -> Block | BlockError:
         """Return a block's rows, or the error that says why there are none."""
@@ -234,8 +249,9 @@ class ResponseStore:
 
     def _load(self, block: int, n_rows: int) -> Block:
         return Block(
-            outputs=self._part("outputs", block, n_rows),
+            columns=self._part("outputs", block, n_rows),
             status=self._part("status", block, n_rows),
+            n_targets=self.config["n_targets"],
         )
 
     def _part(self, name: str, block: int, n_rows: int | None = None) -> np.ndarray:
@@ -338,11 +354,16 @@ def _at_once(function: Callable[[int], T], blocks: Sequence[int]) -> list[T]:
         return list(readers.map(function, blocks))
 
 
+def n_columns(config: Mapping[str, Any]) -> int:
+    """Return how many columns a run's outputs have, qualities included."""
+    return int(config["n_targets"]) + len(config["qualities"])
+
+
 def block_digest(block: int, content: Block) -> int:
-    """Return a 64-bit digest of a block's number, outputs and status."""
+    """Return a 64-bit digest of a block's number, columns and status."""
     state = hashlib.blake2b(digest_size=8)
-    state.update(f"{block}|{content.outputs.dtype.str}".encode())
-    state.update(np.ascontiguousarray(content.outputs).tobytes())
+    state.update(f"{block}|{content.columns.dtype.str}".encode())
+    state.update(np.ascontiguousarray(content.columns).tobytes())
     state.update(np.ascontiguousarray(content.status).tobytes())
     return int.from_bytes(state.digest(), "little")
 
@@ -403,14 +424,14 @@ def _complete(group: zarr.Group, config: Mapping[str, Any], n_models: int) -> No
 
 def _layout(config: Mapping[str, Any], n_models: int) -> dict[str, dict[str, Any]]:
     """Return how each array of a run is made."""
-    block, n_targets = config["block"], config["n_targets"]
+    block, width = config["block"], n_columns(config)
     arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], str, float, Any]] = {
         "outputs": (
-            (n_models, n_targets),
-            (block, n_targets),
+            (n_models, width),
+            (block, width),
             config["dtype"],
             float("nan"),
-            ("models", "targets"),
+            ("models", "columns"),
         ),
         "marks": ((-(-n_models // block), 2), (1, 2), "uint64", 0, ("blocks", "mark")),
         "status": ((n_models,), (block,), "uint8", 0, ("models",)),
@@ -456,6 +477,10 @@ def _stored_config(group: zarr.Group, location: Any) -> dict[str, Any]:
     if isinstance(version, int) and version > FORMAT:
         raise StoreError(
             f"store has format {version}, newer than {FORMAT}: update dmtheory"
+        )
+    if isinstance(version, int) and version < FORMAT:
+        raise StoreError(
+            f"store has format {version}, older than {FORMAT}: collect the run anew"
         )
     if not isinstance(version, int) or not isinstance(run, dict):
         raise StoreError(f"store must be a run of dmtheory, got {location}")

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from dmtheory.cli import cli, runs
 from dmtheory.engines.local import Serial, process_pool
 from dmtheory.responses.plan import Plan, plan
-from dmtheory.responses.store import Block, StoreError, open_store, read_store
+from dmtheory.responses.store import StoreError, open_store, read_store
 
 QUICK = ("--problem", "diabetes-ridge", "--models", "400", "--block", "64")
 RAY = ("--engine", "ray")
@@ -69,9 +70,9 @@ def test_verify_finds_damage_and_a_row_altered_with_its_digest(here: Path) -> No
     config = read_store("run.zarr").config
     store = open_store("run.zarr", config, 400)
     honest = store.read(2)
-    forged = honest.outputs.copy()
+    forged = honest.columns.copy()
     forged[:, 0] += 0.25
-    store.write(2, Block(outputs=forged, status=honest.status))
+    store.write(2, replace(honest, columns=forged))
     values = json.loads(run("verify", "run.zarr", "--rows", "400", "--json").output)
     assert values["damaged"] == []
     assert sorted(values["different"]) == list(range(128, 192))
@@ -96,8 +97,9 @@ def test_a_dry_run_trains_a_pilot_and_writes_nothing(here: Path) -> None:
         "collect", *QUICK, "--dtype", "float16", "--store", "run.zarr", "--dry-run"
     )
     assert values["models"] == 400
-    # 20 targets of 2 bytes and one of status.
-    assert values["gigabytes"] == pytest.approx(400 * 41 / 1e9)
+    # 20 targets and the held-out loss of 2 bytes each, and one byte of status.
+    assert values["gigabytes"] == pytest.approx(400 * 43 / 1e9)
+    assert set(values["qualities"]) == {"held-out loss"}
     assert values["hours"] > 0
     assert values["seed_variance"] == 0
     assert values["ceiling"] == pytest.approx(1.0)

@@ -142,7 +142,7 @@ def test_a_store_of_a_newer_version_is_refused(run: Any, store: Path) -> None:
     before = snapshot(store)
     for attempt in (write, *READERS):
         with pytest.raises(
-            StoreError, match=r"format 2, newer than 1: update dmtheory"
+            StoreError, match=r"format 3, newer than 2: update dmtheory"
         ):
             attempt(store)
     assert snapshot(store) == before
