@@ -128,12 +128,11 @@ class Moments:
         if n == 0:
             return Centred(self.columns, self.gram, self.cross, self.output_squares)
         s, t = self.columns.mean_sum, self.columns.output_sum
-        gram = self.gram - torch.outer(s, x) - torch.outer(x, s)
-        cross = self.cross - torch.outer(s, y) - torch.outer(x, t)
+        # Rank-one updates in place: these matrices may be most of a device's memory.
         return Centred(
             self.columns,
-            gram + n * torch.outer(x, x),
-            cross + n * torch.outer(x, y),
+            self.gram.addr(s, x, alpha=-1).addr_(x, n * x - s),
+            self.cross.addr(s, y, alpha=-1).addr_(x, n * y - t),
             self.output_squares - 2 * t * y + n * y * y,
         )
 
@@ -194,7 +193,7 @@ def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]
     padded = small.new_zeros(rows, train)
     padded[: x.shape[0], : x.shape[1]] = small
     product = torch._int_mm(padded.T.contiguous(), padded)
-    return product[: x.shape[1], : x.shape[1]].double() / 4
+    return product[: x.shape[1], : x.shape[1]].double().div_(4)
 
 
 def _moments(chunk: Chunk, sample: Sample) -> Moments:

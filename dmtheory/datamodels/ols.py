@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmtheory.datamodels.checks import check_columns, check_freedom
 from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
-from dmtheory.datamodels.moments import Columns, intercept_of, moments_of
+from dmtheory.datamodels.moments import Centred, Columns, intercept_of, moments_of
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.standard_errors import (
     Units,
@@ -64,21 +64,21 @@ class OLS:
             ValueError: If there are too few models, or a column of weights is
                 constant or depends linearly on the others.
         """
-        moments = moments_of(sample)
-        columns, centred = moments.columns, moments.centred()
+        # Nothing keeps the moments: a Gram matrix may be most of a device's memory.
+        centred = moments_of(sample).centred()
+        columns = centred.columns
         rank = sample.n_train - len(sample.null_directions)
         freedom = columns.n_rows - rank - int(sample.has_mean)
         check_freedom(freedom, columns.n_blocks, *_needed(columns, sample, rank))
         check_columns(columns)
-        factor, spare = _factorised(centred.gram, sample.null_directions)
-        coefficients = torch.cholesky_solve(centred.cross, factor)
-        inverse = torch.cholesky_inverse(factor) - spare
+        coefficients, inverse = _solved(centred, sample.null_directions)
         residual = relative_residual(
             centred.cross - centred.gram @ coefficients,
             centred.cross.abs().amax(0),
             sample.shift,
             columns.n_rows,
         )
+        del centred
         stderr, units = self._law(sample, columns, coefficients, inverse, freedom)
         return LinearFit(
             coefficients=coefficients,
@@ -165,29 +165,35 @@ def _gram_of_means(sample: Sample, columns: Columns) -> Float[Tensor, "train tra
     return total
 
 
-def _factorised(gram: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
-    """Factorise the Gram matrix, and return what its inverse has too much.
+def _solved(centred: Centred, null: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve the normal equations.
 
     The cross products have no part along null directions, so curvature may be added
     there: it makes the matrix regular and leaves the minimum-norm solution as it is.
 
     Returns:
-        The Cholesky factor, and the inverse's part along null directions.
+        Coefficients, and the inverse of the Gram matrix off the null directions.
 
     Raises:
         ValueError: If columns depend linearly beyond the null directions.
     """
-    spare = null.T @ null
-    scale = gram.diagonal().mean()
-    factor, failed = torch.linalg.cholesky_ex(gram + scale * spare)
-    pivots = factor.diagonal().square() / gram.diagonal()
+    gram, diagonal = centred.gram, centred.gram.diagonal()
+    scale = diagonal.mean()
+    if len(null):
+        gram = gram.addmm(null.T, null, alpha=float(scale))
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    pivots = factor.diagonal().square() / diagonal
     if failed or bool(pivots.min() < _LEAST_PIVOT):
         raise ValueError(
             "masks must have linearly independent columns, got a column that depends "
             "on others (duplicates, or rows of one fixed size): merge such examples "
             "into one group, or state the design that fixes the size"
         )
-    return factor, spare / scale
+    coefficients = torch.cholesky_solve(centred.cross, factor)
+    inverse = torch.cholesky_inverse(factor)
+    if len(null):
+        inverse = inverse.addmm_(null.T, null, alpha=-1 / float(scale))
+    return coefficients, inverse
 
 
 def _needed(columns: Columns, sample: Sample, rank: int) -> tuple[int, str]:
