@@ -160,7 +160,7 @@ class Centred:
 
 def moments_of(sample: Sample) -> Moments:
     """Return the moments of all rows, one chunk in memory at a time."""
-    return reduce(add, (_moments(chunk, sample) for chunk in sample.chunks()))
+    return reduce(_add_into, (_moments(chunk, sample) for chunk in sample.chunks()))
 
 
 def columns_of(sample: Sample) -> Columns:
@@ -194,6 +194,16 @@ def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]
     padded[: x.shape[0], : x.shape[1]] = small
     product = torch._int_mm(padded.T.contiguous(), padded)
     return product[: x.shape[1], : x.shape[1]].double().div_(4)
+
+
+def _add_into(total: Moments, part: Moments) -> Moments:
+    """Add without a third Gram matrix; the total's own is overwritten."""
+    return Moments(
+        columns=total.columns + part.columns,
+        gram=total.gram.add_(part.gram),
+        cross=total.cross.add_(part.cross),
+        output_squares=total.output_squares + part.output_squares,
+    )
 
 
 def _moments(chunk: Chunk, sample: Sample) -> Moments:

@@ -71,15 +71,10 @@ class OLS:
         freedom = columns.n_rows - rank - int(sample.has_mean)
         check_freedom(freedom, columns.n_blocks, *_needed(columns, sample, rank))
         check_columns(columns)
+        size = centred.cross.abs().amax(0)
         coefficients, inverse = _solved(centred, sample.null_directions)
-        residual = relative_residual(
-            centred.cross - centred.gram @ coefficients,
-            centred.cross.abs().amax(0),
-            sample.shift,
-            columns.n_rows,
-        )
         del centred
-        stderr, units = self._law(sample, columns, coefficients, inverse, freedom)
+        stderr, units, rest = self._law(sample, columns, coefficients, inverse, freedom)
         return LinearFit(
             coefficients=coefficients,
             intercept=intercept_of(sample, columns, coefficients),
@@ -90,7 +85,9 @@ class OLS:
                 columns.output_sum, float(columns.n_rows - freedom)
             ),
             certificate=Certificate(
-                kind="residual", value=residual, tolerance=_RESIDUAL
+                kind="residual",
+                value=relative_residual(rest, size, sample.shift, columns.n_rows),
+                tolerance=_RESIDUAL,
             ),
         )
 
@@ -101,8 +98,8 @@ class OLS:
         coefficients: Tensor,
         inverse: Tensor,
         freedom: int,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return standard errors and units, from one more pass over the rows.
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return standard errors, units and X'e, from one more pass over the rows.
 
         A unit is beta + B c A^-1 X_b'e_b, b one of B runs of blocks; the mean is beta
         since X'e = 0. Residuals are smaller than errors by the factor that c^2 = rows
@@ -111,9 +108,10 @@ class OLS:
         """
         units = Units(columns.n_blocks, coefficients.numel())
         squares = torch.zeros(2, coefficients.shape[1]).to(coefficients)
-        robust = torch.zeros_like(coefficients)
+        robust, rest = torch.zeros_like(coefficients), torch.zeros_like(coefficients)
         for rows in residual_rows(sample, columns, coefficients):
             units.add(rows)
+            rest += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
             square = rows.residuals.square().sum(0)
             mean = square[0] if sample.has_mean else torch.zeros_like(square[0])
             squares += torch.stack([mean, square.sum(0) - mean])
@@ -124,11 +122,10 @@ class OLS:
             variance = robust * inflation
         else:
             variance = _homoscedastic(sample, columns, inverse, squares, freedom)
-        return variance.clamp_min(0.0).sqrt(), (
-            coefficients + units.n * inflation**0.5 * (inverse @ units.sums())
-            if units.wanted
-            else None
-        )
+        found = None
+        if units.wanted:
+            found = coefficients + units.n * inflation**0.5 * (inverse @ units.sums())
+        return variance.clamp_min(0.0).sqrt(), found, rest
 
 
 def _homoscedastic(
@@ -170,6 +167,7 @@ def _solved(centred: Centred, null: Tensor) -> tuple[Tensor, Tensor]:
 
     The cross products have no part along null directions, so curvature may be added
     there: it makes the matrix regular and leaves the minimum-norm solution as it is.
+    The factor overwrites the Gram matrix, which may be most of a device's memory.
 
     Returns:
         Coefficients, and the inverse of the Gram matrix off the null directions.
@@ -177,11 +175,12 @@ def _solved(centred: Centred, null: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If columns depend linearly beyond the null directions.
     """
-    gram, diagonal = centred.gram, centred.gram.diagonal()
+    gram, diagonal = centred.gram, centred.gram.diagonal().clone()
     scale = diagonal.mean()
     if len(null):
-        gram = gram.addmm(null.T, null, alpha=float(scale))
-    factor, failed = torch.linalg.cholesky_ex(gram)
+        gram.addmm_(null.T, null, alpha=float(scale))
+    failed = torch.empty((), dtype=torch.int32, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex(gram, out=(gram, failed))
     pivots = factor.diagonal().square() / diagonal
     if failed or bool(pivots.min() < _LEAST_PIVOT):
         raise ValueError(

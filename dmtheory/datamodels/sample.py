@@ -86,6 +86,19 @@ class Sample:
 
         return replace(self, chunks=chunks)
 
+    def targets(self, part: slice) -> "Sample":
+        """Return the sample of some of the targets."""
+
+        def chunks() -> Iterator[Chunk]:
+            for chunk in self.chunks():
+                yield replace(
+                    chunk,
+                    y=chunk.y[:, :, part],
+                    block_means=chunk.block_means[:, part],
+                )
+
+        return replace(self, chunks=chunks, shift=self.shift[part])
+
     def gathered(self) -> Chunk:
         """Return all rows at once."""
         parts = list(self.chunks())

@@ -20,6 +20,7 @@ from dmtheory.datamodels.moments import integer_gram, moments_of
 from dmtheory.datamodels.regression import from_responses, from_store
 from dmtheory.datamodels.ridge import Ridge
 from dmtheory.datamodels.sample import independent_rows
+from dmtheory.datamodels.target_blocks import TargetBlocks
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,
@@ -214,3 +215,35 @@ def test_outputs_far_from_zero_lose_no_digits() -> None:
     far = OLS().fit(independent_rows(masks, outputs + 2.0**30))
     torch.testing.assert_close(far.coefficients, near.coefficients, rtol=0, atol=1e-6)
     torch.testing.assert_close(far.stderr, near.stderr, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_targets_in_blocks_are_fitted_as_all_at_once(rule: str) -> None:
+    masks = Bernoulli(p=0.5, seed=1).weights(torch.arange(60), 8)
+    outputs = masks @ normal(8, 5, seed=1) + normal(60, 5, seed=2)
+    sample = independent_rows(
+        masks, outputs, variances=torch.full((8,), 0.25, dtype=torch.float64)
+    )
+    whole = RULES[rule].fit(sample)
+    parts = TargetBlocks(estimator=RULES[rule], size=2).fit(sample)
+    for name in ("coefficients", "intercept", "stderr", "units", "penalty"):
+        one, other = getattr(parts, name), getattr(whole, name)
+        if other is None:
+            assert one is None
+        else:
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-9, msg=name)
+    torch.testing.assert_close(parts.effective_parameters, whole.effective_parameters)
+    assert parts.degrees_of_freedom == whole.degrees_of_freedom
+    if whole.certificate is not None:
+        assert parts.certificate is not None
+        assert parts.certificate.kind == whole.certificate.kind
+        assert parts.certificate.converged.all()
+    found = fit_datamodel(
+        masks,
+        outputs,
+        design=Bernoulli(p=0.5),
+        estimator=TargetBlocks(estimator=RULES[rule], size=2),
+    )
+    torch.testing.assert_close(found.scores, whole.coefficients, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        TargetBlocks(estimator=RULES[rule], size=0)
