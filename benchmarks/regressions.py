@@ -81,6 +81,8 @@ def plot_growth(
         axes.loglog(
             sizes, times, "o-", label=f"{label}: slope {slope(sizes, times):.2f}"
         )
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
     axes.set_xlabel("examples (models: twice as many)")
     axes.set_ylabel("CPU seconds")
     axes.set_title(name)
