@@ -13,38 +13,25 @@ from dmtheory import (
     influence,
     response_derivative,
 )
-from dmtheory.data import Dataset, Split
+from dmtheory.data import Dataset
 from dmtheory.designs import ComplementaryPairs
 from dmtheory.problems import SGD, Network
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(13, 6), nn.Tanh(), nn.Linear(6, 3)).double()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net(x)
+def make_module() -> nn.Module:
+    return nn.Sequential(nn.Linear(13, 6), nn.Tanh(), nn.Linear(6, 3))
 
 
 x, y = (torch.from_numpy(array) for array in load_wine(return_X_y=True))
 x = (x - x.mean(0)) / x.std(0)
-rows = Split.random(len(x), n_train=120, n_targets=10, seed=0)
-data = Dataset(
-    name="wine",
-    x_train=x[rows.train],
-    y_train=y[rows.train],
-    x_target=x[rows.target],
-    y_target=y[rows.target],
-    x_held_out=x[rows.held_out],
-    y_held_out=y[rows.held_out],
-    train_labels=tuple(f"wine {row}" for row in rows.train.tolist()),
-    target_labels=tuple(f"wine {row}" for row in rows.target.tolist()),
-)
-problem = Network(make_module=Net, data=data, training=SGD(epochs=60, weight_decay=0.1))
+data = Dataset.split("wine", x, y, n_train=120, n_targets=10)
+training = SGD(epochs=60, weight_decay=0.1)
+problem = Network(make_module=make_module, data=data, training=training)
 
 if __name__ == "__main__":
-    datamodel = fit_datamodel(collect(problem, ComplementaryPairs(n_pairs=500, seed=1)))
+    responses = collect(problem, ComplementaryPairs(n_pairs=500, seed=1))
+    print(f"accuracy {responses.quality('held-out accuracy').mean():.3f}")
+    datamodel = fit_datamodel(responses)
     exact = response_derivative(problem, FiniteDifference(n_seeds=5), at=0.5, seed=2)
     guess = influence(problem, curvature=GaussNewton(), damping=1e-3, at=0.5, n_seeds=5)
     best = datamodel.top(target=0, k=1).helpful[0]

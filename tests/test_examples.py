@@ -90,9 +90,19 @@ def test_the_script_prints_what_the_document_says_within_20_seconds(
         assert f"**{line}" in prose
 
 
+def test_what_is_said_of_other_trainings_can_be_said(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| `([^`]+=[^`]+)`(?:, `([^`]+)`)? \|", OWN, re.MULTILINE)
+    said = [code for row in rows for code in row if "=" in code]
+    assert len(said) >= 10
+    script = tmp_path / "other.py"
+    sources = [blocks(OWN, "python")[1], *(f"dict({code})" for code in said)]
+    script.write_text("\n".join(sources), encoding="utf-8")
+    assert run(tmp_path, "other.py") == ""
+
+
 def test_training_code_without_torch_runs_as_printed(tmp_path: Path) -> None:
     script = tmp_path / "forest.py"
-    script.write_text(blocks(OWN, "python")[1], encoding="utf-8")
+    script.write_text(blocks(OWN, "python")[2], encoding="utf-8")
     printed = run(tmp_path, "forest.py")
     assert re.sub(NUMBER, "#", printed).count("wine") == 3
     assert len(re.findall(rf"{NUMBER} ± {NUMBER}\n", printed)) == 3
@@ -102,7 +112,7 @@ def test_a_longer_run_goes_on_from_the_command_line(tmp_path: Path) -> None:
     examples = tmp_path / "examples"
     examples.mkdir()
     shutil.copy(SCRIPT, examples)
-    (examples / "longer.py").write_text(blocks(OWN, "python")[2], encoding="utf-8")
+    (examples / "longer.py").write_text(blocks(OWN, "python")[3], encoding="utf-8")
     assert run(tmp_path, "examples/longer.py") == ""
     collected, verified = (dmtheory(tmp_path, line) for line in commands(OWN))
     assert "missing blocks: 0\n" in collected

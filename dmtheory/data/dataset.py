@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -100,6 +101,46 @@ class Dataset(Placed):
     def ids(self) -> Int64[Tensor, " train"]:
         """The stable number of each training example."""
         return torch.arange(self.n_train) if self.train_ids is None else self.train_ids
+
+    @staticmethod
+    def split(
+        name: str,
+        x: Shaped[Tensor, "rows ..."],
+        y: Tensor,
+        *,
+        n_train: int,
+        n_targets: int,
+        seed: int = 0,
+        **labels: Any,
+    ) -> "Dataset":
+        """Split a table at random; an example is labelled by name and row number.
+
+        Args:
+            name: A short name for people, which labels begin with.
+            x: Features, the first axis over examples.
+            y: Classes or responses.
+            n_train: Training examples.
+            n_targets: Targets; all other rows are held out.
+            seed: Seed of the split, the same on every machine.
+            **labels: Other fields, such as class_names.
+
+        Returns:
+            The data set.
+
+        Raises:
+            ValueError: If the splits leave no held-out row.
+        """
+        rows = Split.random(len(x), n_train=n_train, n_targets=n_targets, seed=seed)
+        parts = {"train": rows.train, "target": rows.target, "held_out": rows.held_out}
+        arrays = {f"x_{part}": x[place] for part, place in parts.items()}
+        arrays |= {f"y_{part}": y[place] for part, place in parts.items()}
+        return Dataset(
+            name=name,
+            train_labels=tuple(f"{name} {row}" for row in rows.train.tolist()),
+            target_labels=tuple(f"{name} {row}" for row in rows.target.tolist()),
+            **arrays,
+            **labels,
+        )
 
     def to(self, device: torch.device) -> "Dataset":
         """Return the same examples on a device; ids stay, since draws are made here."""

@@ -231,7 +231,7 @@ def _train_alone(task: Task, start: Tensor, weights: Tensor, seed: Tensor) -> Te
     plan = _placed(visits(task.procedure, task.ids, weights.cpu(), seed.cpu()), start)
     scales = task.scales(weights)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
+        torch.default_generator.manual_seed(int(seed))
         for step in range(len(plan.rows)):
             factors = task.slot_weights(weights, scales, plan, step)[0]
             slopes = _slopes_alone(task, module, parameters, plan, step, factors, seed)
