@@ -7,17 +7,26 @@ for the same training procedure, and says how they agree:
 - `response_derivative`: dF/dw_i of the expected output;
 - `influence`: differentiate the trained model.
 
-All three return an `Attribution` in the same unit and sign; `agreement` compares two.
+All three return an `Attribution` in the same unit and sign; `agreement` compares two,
+`lds` scores them on held-out subsets.
 """
 
 from dmtheory import data, designs, problems
 from dmtheory.agreement.agreement import Agreement, agreement
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import LDS, lds, lds_table
+from dmtheory.agreement.prediction import held_out_prediction
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.budget import models_needed
+from dmtheory.datamodels.budget import Correlation, Score, StandardError, models_needed
+from dmtheory.datamodels.debiasing import debiased
+from dmtheory.datamodels.difference import DifferenceOfMeans
 from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.datamodels.inference import discoveries
+from dmtheory.datamodels.lasso import Lasso
 from dmtheory.datamodels.ols import OLS
+from dmtheory.datamodels.ridge import Ridge
+from dmtheory.datamodels.selection import HeldOut, KFold
+from dmtheory.datamodels.target_blocks import TargetBlocks
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
 from dmtheory.engines.local import process_pool
@@ -25,7 +34,7 @@ from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
 from dmtheory.responses.collect import collect
-from dmtheory.responses.responses import Responses
+from dmtheory.responses.responses import Responses, load_responses
 
 __version__ = "0.1.0"
 
@@ -34,24 +43,37 @@ __all__ = [
     "OLS",
     "Agreement",
     "Attribution",
+    "Correlation",
+    "DifferenceOfMeans",
     "Estimand",
     "ExactHessian",
     "FiniteDifference",
     "GaussNewton",
+    "HeldOut",
     "Interval",
+    "KFold",
+    "Lasso",
     "Point",
     "Responses",
+    "Ridge",
+    "Score",
+    "StandardError",
+    "TargetBlocks",
     "__version__",
     "agreement",
     "collect",
     "data",
+    "debiased",
     "designs",
+    "discoveries",
     "expected_slope",
     "fit_datamodel",
+    "held_out_prediction",
     "influence",
     "lds",
     "lds_table",
     "leave_one_out",
+    "load_responses",
     "models_needed",
     "problems",
     "process_pool",
