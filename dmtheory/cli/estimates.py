@@ -9,7 +9,8 @@ from dmtheory.catalogue import PROBLEMS, ready_problem
 from dmtheory.cli import options
 from dmtheory.console import progress_bars
 from dmtheory.datamodels.difference import DifferenceOfMeans
-from dmtheory.datamodels.fit import DatamodelEstimator, fit_datamodel
+from dmtheory.datamodels.estimator import DatamodelEstimator
+from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.lasso import Lasso
 from dmtheory.datamodels.ols import OLS
 from dmtheory.datamodels.ridge import Ridge

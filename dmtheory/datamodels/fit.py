@@ -1,12 +1,13 @@
 """From masks and outputs, from responses, or from a store, to a datamodel."""
 
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.attribution import Attribution
+from dmtheory.datamodels.estimator import DatamodelEstimator
 from dmtheory.datamodels.linear_fit import LinearFit
 from dmtheory.datamodels.ols import OLS
 from dmtheory.datamodels.regression import (
@@ -16,21 +17,11 @@ from dmtheory.datamodels.regression import (
     from_store,
 )
 from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.shrinkage import Shrinkage
 from dmtheory.designs import SubsetDesign
 from dmtheory.estimand import Estimand
 from dmtheory.responses.responses import Responses
 from dmtheory.responses.store import ResponseStore
-
-
-@runtime_checkable
-class DatamodelEstimator(Protocol):
-    """A rule that regresses outputs on weights."""
-
-    def fit(self, sample: Sample) -> LinearFit:
-        """Return coefficients with their sampling law."""
-        ...
 
 
 def fit_datamodel(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import check_positive
@@ -22,6 +22,10 @@ from dmtheory.datamodels.standard_errors import (
 # Penalties of the path, in units of the mean variance of a weight.
 _PATH = (1e-4, 1e4, 33)
 _RESIDUAL = 1e-8
+# Effective degrees of freedom that a candidate's residuals have, at least; of few rows
+# this share. A chi^2 of 10 is below a third of its mean once in 500 times.
+_LEAST_FREEDOM = 10.0
+_LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,11 @@ class Ridge:
 
     Each target's penalty minimises its exact leave-one-out squared error, found for
     all penalties and targets from one eigendecomposition: leaving row k out changes
-    its residual e_k to e_k/(1 - h_k), h_k the leverage.
+    its residual e_k to e_k/(1 - h_k), h_k the leverage. Penalties whose residuals have
+    fewer than 10 effective degrees of freedom are no candidates: with about as many
+    rows as examples a vanishing penalty leaves of the outputs little more than one
+    direction, whose share is by luck small for some targets. There alone choices may
+    differ from those of scikit-learn's RidgeCV.
 
     Standard errors are those of A^-1 X'(y - E y), A = X'X + m lambda: intervals cover
     E beta-hat at the penalty taken, which is shrunk toward 0, and not beta. The choice
@@ -115,6 +123,7 @@ def chosen_ridge(sample: Sample, l2_penalties: tuple[float, ...] | None) -> Chos
     penalties = candidates(l2_penalties, spectrum)
     chosen = torch.zeros_like(spectrum.cross_size, dtype=torch.int64)
     if len(penalties) > 1:
+        penalties = penalties[leaving_residuals(spectrum, penalties)]
         chosen = leave_one_out_errors(spectrum, penalties).argmin(0)
     penalty = penalties[chosen]
     coefficients = spectrum.basis @ (spectrum.shrunk(penalty) * spectrum.turned)
@@ -143,6 +152,22 @@ def candidates(
         dtype=torch.float64,
     )
     return spectrum.scale * shape.to(spectrum.values)
+
+
+def leaving_residuals(
+    spectrum: Spectrum, penalties: Float[Tensor, " penalties"]
+) -> Bool[Tensor, " penalties"]:
+    """Return which penalties leave enough residual for leave-one-out to mean anything.
+
+    Squared residuals sum to a mixture of chi^2 with (tr M)^2/tr M^2 degrees of freedom,
+    M = (I - H)^2. They are few where the rows about equal the columns: one eigenvalue
+    is then far below the others. All penalties where none leaves enough.
+    """
+    share = spectrum.values[:, None] * spectrum.shrunk(penalties)
+    _, freedom = spectrum.freedom(share)
+    least = min(_LEAST_FREEDOM, _LEAST_SHARE * spectrum.columns.n_rows)
+    enough = freedom >= least
+    return enough if bool(enough.any()) else torch.ones_like(enough)
 
 
 def leave_one_out_errors(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -12,6 +12,7 @@ from dmtheory.checks import check_at_least, check_open_unit
 from dmtheory.designs.seeds import Purpose, check_seed, permutation
 
 
+@runtime_checkable
 class Selection(Protocol):
     """A rule that holds models out."""
 

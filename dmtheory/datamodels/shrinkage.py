@@ -13,6 +13,7 @@ from dmtheory.datamodels.ridge import (
     candidates,
     check_penalties,
     leave_one_out_errors,
+    leaving_residuals,
 )
 from dmtheory.datamodels.sample import Sample
 from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
@@ -66,6 +67,7 @@ class Shrinkage:
         spectrum = spectrum_of(sample)
         check_columns(spectrum.columns)
         penalties = candidates(self.l2_penalties, spectrum)
+        penalties = penalties[leaving_residuals(spectrum, penalties)]
         plain = leave_one_out_errors(spectrum, penalties)
         toward = _errors(spectrum, self._prior(sample), penalties)
         best, helps = _choice(toward, plain, spectrum.columns.n_rows)

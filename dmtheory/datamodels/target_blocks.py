@@ -2,22 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from dmtheory.checks import check_at_least
+from dmtheory.datamodels.estimator import DatamodelEstimator
 from dmtheory.datamodels.linear_fit import Certificate, LinearFit
 from dmtheory.datamodels.sample import Sample
-
-
-class Estimator(Protocol):
-    """What can be fitted to a sample."""
-
-    def fit(self, sample: Sample) -> LinearFit:
-        """Return coefficients with their sampling law."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +25,7 @@ class TargetBlocks:
         size: Targets a block.
     """
 
-    estimator: Estimator
+    estimator: DatamodelEstimator
     size: int
 
     def __post_init__(self) -> None:
