@@ -29,8 +29,8 @@ from benchmarks.regressions import (
     study,
 )
 from benchmarks.timing import machine, median_with_interval, publish
-from dmtheory.datamodels.coordinate_descent import descend
-from dmtheory.datamodels.duality_gap import duality_gap
+from dmtheory.datamodels.lasso.coordinate_descent import descend
+from dmtheory.datamodels.lasso.duality_gap import duality_gap
 
 GAP = 1e-6
 REPEATS = 5

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from benchmarks.timing import RESULTS, median_with_interval
-from dmtheory.datamodels.sample import Sample, independent_rows
+from dmtheory.datamodels.rows.sample import Sample, independent_rows
 from dmtheory.designs import Bernoulli
 
 NONZERO = 30

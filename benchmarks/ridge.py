@@ -23,8 +23,8 @@ from benchmarks.regressions import (
     study,
 )
 from benchmarks.timing import machine, median_with_interval, publish
-from dmtheory.datamodels.ridge import Ridge, chosen_ridge
-from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.estimators.ridge import Ridge, chosen_ridge
+from dmtheory.datamodels.rows.sample import Sample
 
 REPEATS = 5
 MODELS, EXAMPLES, TARGETS = 2000, 1000, 500

@@ -17,16 +17,21 @@ from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import LDS, lds, lds_table
 from dmtheory.agreement.prediction import held_out_prediction
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.budget import Correlation, Score, StandardError, models_needed
-from dmtheory.datamodels.debiasing import debiased
-from dmtheory.datamodels.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.ols import OLS
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.estimators.selection import HeldOut, KFold
+from dmtheory.datamodels.estimators.target_blocks import TargetBlocks
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.datamodels.inference import discoveries
-from dmtheory.datamodels.lasso import Lasso
-from dmtheory.datamodels.ols import OLS
-from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.selection import HeldOut, KFold
-from dmtheory.datamodels.target_blocks import TargetBlocks
+from dmtheory.datamodels.inference.budget import (
+    Correlation,
+    Score,
+    StandardError,
+    models_needed,
+)
+from dmtheory.datamodels.inference.debiasing import debiased
+from dmtheory.datamodels.inference.discoveries import discoveries
+from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
 from dmtheory.engines.local import process_pool

@@ -9,14 +9,8 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import as_matrix, check_at_least, check_finite
-from dmtheory.designs import (
-    AntitheticPairs,
-    ComplementaryPairs,
-    DisjointBlocks,
-    Grouped,
-    Replicates,
-    SubsetDesign,
-)
+from dmtheory.datamodels.rows.players import players_of, unit_size
+from dmtheory.designs import SubsetDesign
 from dmtheory.identity import digest, numbered
 from dmtheory.responses.responses import Responses
 
@@ -153,19 +147,14 @@ def evaluation_of(responses: Responses | SubsetOutputs) -> SubsetOutputs:
     """
     if isinstance(responses, SubsetOutputs):
         return responses
-    design, problem = responses.design, responses.description
+    problem = responses.description
+    players = players_of(responses.design, problem.train_labels)
+    design, labels, replicates = players.design, players.labels, players.n_replicates
     if not isinstance(design, SubsetDesign):
         raise TypeError(
             "responses must come from a design of random subsets, got "
             f"{type(design).__name__}"
         )
-    replicates, groups, labels = 1, None, problem.train_labels
-    while isinstance(design, Replicates | Grouped):
-        if isinstance(design, Replicates):
-            replicates *= design.n_replicates
-        else:
-            groups, labels = torch.tensor(design.groups), design.group_labels
-        design = design.design
     size = unit_size(design)
     n_subsets = responses.n_models // replicates
     weights = design.weights(torch.arange(n_subsets), len(labels))
@@ -179,8 +168,8 @@ def evaluation_of(responses: Responses | SubsetOutputs) -> SubsetOutputs:
         unit_size=size,
         train_labels=labels,
         target_labels=problem.target_labels,
-        example_labels=() if groups is None else problem.train_labels,
-        groups=groups,
+        example_labels=() if players.groups is None else problem.train_labels,
+        groups=players.groups,
         stated={"problem": problem.digest}
         | {field: getattr(problem, field) for field in fields},
         deterministic=problem.deterministic,
@@ -257,13 +246,6 @@ def evaluation_of_arrays(
         # As a fit of the same arrays calls them, so that it is recognised.
         seeds=frozenset({int(digest(x, y), 16)}),
     )
-
-
-def unit_size(design: SubsetDesign) -> int:
-    """Return how many consecutive rows of a design depend on one another."""
-    if isinstance(design, ComplementaryPairs | AntitheticPairs):
-        return 2
-    return design.parts if isinstance(design, DisjointBlocks) else 1
 
 
 def _check_labels(axis: str, ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:

@@ -8,13 +8,13 @@ import click
 from dmtheory.catalogue import PROBLEMS, ready_problem
 from dmtheory.cli import options
 from dmtheory.console import progress_bars
-from dmtheory.datamodels.difference import DifferenceOfMeans
-from dmtheory.datamodels.estimator import DatamodelEstimator
+from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
+from dmtheory.datamodels.estimators.ols import OLS
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.estimators.standard_errors import ERRORS
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.datamodels.lasso import Lasso
-from dmtheory.datamodels.ols import OLS
-from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.standard_errors import ERRORS
+from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.base import SubsetDesign

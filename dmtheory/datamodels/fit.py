@@ -7,17 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.estimator import DatamodelEstimator
-from dmtheory.datamodels.linear_fit import LinearFit
-from dmtheory.datamodels.ols import OLS
-from dmtheory.datamodels.regression import (
+from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
+from dmtheory.datamodels.estimators.linear_fit import LinearFit
+from dmtheory.datamodels.estimators.ols import OLS
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.estimators.shrinkage import Shrinkage
+from dmtheory.datamodels.rows.regression import (
     Regression,
     from_arrays,
     from_responses,
     from_store,
 )
-from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.shrinkage import Shrinkage
 from dmtheory.designs import SubsetDesign
 from dmtheory.estimand import Estimand
 from dmtheory.responses.responses import Responses

@@ -12,10 +12,10 @@ from samples import normal
 
 from dmtheory import Attribution, fit_datamodel
 from dmtheory.cli import cli
-from dmtheory.datamodels.difference import DifferenceOfMeans
-from dmtheory.datamodels.lasso import Lasso
-from dmtheory.datamodels.ols import OLS
-from dmtheory.datamodels.ridge import Ridge
+from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.ols import OLS
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.designs import ComplementaryPairs, FixedSize
 from dmtheory.files import load_attribution
 

@@ -11,10 +11,10 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from dmtheory import OLS, fit_datamodel
-from dmtheory.datamodels.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.fit import regression_of
-from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
+from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,
@@ -258,7 +258,7 @@ def test_a_stratified_design_states_its_variances() -> None:
     design = Stratified(strata=(0, 0, 0, 0, 1, 1), fraction=0.5, n_models=4000, seed=0)
     masks = design.weights(torch.arange(4000), 6)
     beta = torch.tensor([1.0, -1, 2, -2, 3, -3]).double()[:, None]
-    from dmtheory.datamodels.regression import variances
+    from dmtheory.datamodels.rows.regression import variances
 
     sample = independent_rows(
         masks,

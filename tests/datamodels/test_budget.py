@@ -12,8 +12,13 @@ from torch import Tensor
 
 from dmtheory import Responses, fit_datamodel, lds, models_needed
 from dmtheory.agreement.subset_outputs import evaluation_of_arrays
-from dmtheory.datamodels.budget import Budget, Correlation, Score, StandardError
-from dmtheory.datamodels.variances import variances_of
+from dmtheory.datamodels.inference.budget import (
+    Budget,
+    Correlation,
+    Score,
+    StandardError,
+)
+from dmtheory.datamodels.inference.variances import variances_of
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dmtheory import Responses, fit_datamodel
 from dmtheory.agreement.subset_outputs import evaluation_of_arrays
-from dmtheory.datamodels.debiasing import debias, debiased
+from dmtheory.datamodels.inference.debiasing import debias, debiased
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,

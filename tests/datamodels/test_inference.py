@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from torch import Tensor
 
 from dmtheory import fit_datamodel
-from dmtheory.datamodels.inference import discoveries, p_values
+from dmtheory.datamodels.inference.discoveries import discoveries, p_values
 from dmtheory.designs import Bernoulli
 
 N_TRAIN = 20

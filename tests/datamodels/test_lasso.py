@@ -13,11 +13,11 @@ from sklearn import linear_model
 from torch import Tensor
 
 from dmtheory import fit_datamodel
-from dmtheory.datamodels import gram_path, lasso
-from dmtheory.datamodels.duality_gap import duality_gap
-from dmtheory.datamodels.lasso import Lasso, lasso_path, penalty_path
-from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
-from dmtheory.datamodels.selection import HeldOut, KFold
+from dmtheory.datamodels.lasso import gram_path, lasso
+from dmtheory.datamodels.estimators.selection import HeldOut, KFold
+from dmtheory.datamodels.lasso.duality_gap import duality_gap
+from dmtheory.datamodels.lasso.lasso import Lasso, lasso_path, penalty_path
+from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs, FixedSize
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory.exhaustive import population_regression

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from dmtheory import OLS, Responses, collect, fit_datamodel
-from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
+from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs, CoordinatePairs
 from dmtheory.problems import BlackBox, Description, LeastSquares, SetFunction
 from dmtheory.problems.set_functions import all_masks

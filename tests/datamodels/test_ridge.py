@@ -12,15 +12,15 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from dmtheory import OLS, fit_datamodel
-from dmtheory.datamodels.ridge import (
+from dmtheory.datamodels.estimators.ridge import (
     Ridge,
     candidates,
     leave_one_out_errors,
     leaving_residuals,
 )
-from dmtheory.datamodels.sample import Sample, block_rows, independent_rows
-from dmtheory.datamodels.shrinkage import Shrinkage
-from dmtheory.datamodels.spectrum import spectrum_of
+from dmtheory.datamodels.estimators.shrinkage import Shrinkage
+from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
+from dmtheory.datamodels.rows.spectrum import spectrum_of
 from dmtheory.designs import Bernoulli, ComplementaryPairs, FixedSize
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory.exhaustive import fixed_size_datamodel, population_regression

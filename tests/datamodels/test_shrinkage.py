@@ -11,10 +11,10 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from dmtheory import OLS, Attribution, Responses, fit_datamodel
-from dmtheory.datamodels.ridge import Ridge
-from dmtheory.datamodels.sample import independent_rows
-from dmtheory.datamodels.shrinkage import Shrinkage, _errors
-from dmtheory.datamodels.spectrum import spectrum_of
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.estimators.shrinkage import Shrinkage, _errors
+from dmtheory.datamodels.rows.sample import independent_rows
+from dmtheory.datamodels.rows.spectrum import spectrum_of
 from dmtheory.designs import Bernoulli, ComplementaryPairs, SubsetDesign
 from dmtheory.estimand import Estimand, Point
 from dmtheory.problems import Description

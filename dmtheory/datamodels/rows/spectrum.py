@@ -7,9 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.moments import Columns, columns_of, moments_of
-from dmtheory.datamodels.sample import Sample
-from dmtheory.datamodels.standard_errors import centred_chunk
+from dmtheory.datamodels.rows.moments import (
+    Columns,
+    centred_chunk,
+    columns_of,
+    moments_of,
+)
+from dmtheory.datamodels.rows.sample import Sample
 
 # Eigenvalues below this share of the largest belong to null directions.
 _RANK = 1e-12

@@ -7,17 +7,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import check_positive
-from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
-from dmtheory.datamodels.moments import intercept_of
-from dmtheory.datamodels.sample import Sample
-from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
-from dmtheory.datamodels.standard_errors import (
+from dmtheory.datamodels.estimators.linear_fit import (
+    Certificate,
+    LinearFit,
+    relative_residual,
+)
+from dmtheory.datamodels.estimators.standard_errors import (
     Units,
     check_errors,
     clustered_squares,
     residual_rows,
 )
+from dmtheory.datamodels.rows.checks import check_columns
+from dmtheory.datamodels.rows.moments import intercept_of
+from dmtheory.datamodels.rows.sample import Sample
+from dmtheory.datamodels.rows.spectrum import Spectrum, spectrum_of
 
 # Penalties of the path, in units of the mean variance of a weight.
 _PATH = (1e-4, 1e4, 33)

@@ -9,17 +9,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import as_matrix
-from dmtheory.datamodels.sample import CHUNK, Chunk, Sample, make_chunk
+from dmtheory.datamodels.rows.players import Players, players_of, unit_size
+from dmtheory.datamodels.rows.sample import CHUNK, Chunk, Sample, make_chunk
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,
     ComplementaryPairs,
     DisjointBlocks,
     FixedSize,
-    Grouped,
     LeaveKOut,
     RandomDirections,
-    Replicates,
     Stratified,
     SubsetDesign,
 )
@@ -80,7 +79,8 @@ def from_responses(responses: Responses) -> Regression:
     Returns:
         The regression.
     """
-    replicates = _replicates(responses.design)
+    players = players_of(responses.design, responses.description.train_labels)
+    replicates = players.n_replicates
     outputs, kept = _averaged(responses.outputs, ~responses.diverged, replicates)
 
     def read(rows: range) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def from_responses(responses: Responses) -> Regression:
 
     return _regression(
         responses.description,
-        responses.design,
+        players,
         read,
         n_models=responses.n_models,
         n_diverged=int(responses.diverged.sum()),
@@ -109,8 +109,9 @@ def from_store(store: ResponseStore, *, held: int = HELD) -> Regression:
     Raises:
         StoreError: If the store is damaged, or blocks are not yet written.
     """
-    design = design_of(store)
-    replicates = _replicates(design)
+    problem = described(dict(store.config))
+    players = players_of(design_of(store), problem.train_labels)
+    replicates = players.n_replicates
 
     def read(rows: range) -> tuple[Tensor, Tensor]:
         outputs, kept = _stored(store, rows.start * replicates, rows.stop * replicates)
@@ -121,8 +122,8 @@ def from_store(store: ResponseStore, *, held: int = HELD) -> Regression:
         for block in range(store.n_blocks)
     )
     return _regression(
-        described(dict(store.config)),
-        design,
+        problem,
+        players,
         read,
         n_models=store.n_models,
         n_diverged=diverged,
@@ -185,14 +186,10 @@ def from_arrays(
 
 def block_structure(design: Design) -> tuple[int, bool]:
     """Return how many consecutive rows share a seed, and whether their mean varies."""
-    match design:
-        case ComplementaryPairs() | RandomDirections():
-            return 2, False
-        case AntitheticPairs():
-            return 2, design.p != 0.5
-        case DisjointBlocks():
-            return design.parts, False
-    return 1, True
+    size = unit_size(design)
+    if isinstance(design, AntitheticPairs):
+        return size, design.p != 0.5
+    return size, size == 1
 
 
 def variances(design: Design, n_players: int) -> Float[Tensor, " train"]:
@@ -274,7 +271,7 @@ def _check_size(masks: Tensor, size: int) -> None:
 
 def _regression(
     problem: Description,
-    design: Design,
+    players: Players,
     read: Read,
     *,
     n_models: int,
@@ -287,11 +284,7 @@ def _regression(
         TypeError: If no linear model can be fitted to the design.
         ValueError: If every model diverged.
     """
-    replicates, labels = _replicates(design), problem.train_labels
-    while isinstance(design, Replicates | Grouped):
-        if isinstance(design, Grouped):
-            labels = design.group_labels
-        design = design.design
+    design, labels = players.design, players.labels
     if not _is_regressable(design):
         raise TypeError(
             "responses must come from a design of random subsets for a datamodel, got "
@@ -302,7 +295,7 @@ def _regression(
             f"outputs must be finite for some models, but all {n_models} diverged: "
             "train with a smaller learning rate or a larger penalty"
         )
-    n_rows = n_models // replicates
+    n_rows = n_models // players.n_replicates
     sample = _sample(design, len(labels), n_rows, read)
     if n_rows * len(labels) <= held:
         sample = sample.held()
@@ -318,7 +311,7 @@ def _regression(
             "normalisation": problem.normalisation,
             "step_policy": problem.step_policy,
             "problem": problem.digest,
-            "seeds_per_weight": replicates,
+            "seeds_per_weight": players.n_replicates,
         },
         n_models=n_models,
         n_diverged=n_diverged,
@@ -385,15 +378,6 @@ def _point(design: Design, n_players: int) -> Point:
     assert isinstance(design, SubsetDesign)
     name = type(design).__name__
     return Point("subsets", design.inclusion(n_players), _LAWS.get(name, name))
-
-
-def _replicates(design: Design) -> int:
-    """Return how many consecutive rows have one weight vector."""
-    count = 1
-    while isinstance(design, Replicates | Grouped):
-        count *= getattr(design, "n_replicates", 1)
-        design = design.design
-    return count
 
 
 def _averaged(

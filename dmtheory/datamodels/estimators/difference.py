@@ -6,16 +6,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.linear_fit import LinearFit
-from dmtheory.datamodels.moments import Columns, columns_of, intercept_of
-from dmtheory.datamodels.sample import Chunk, Sample
-from dmtheory.datamodels.standard_errors import (
+from dmtheory.datamodels.estimators.linear_fit import LinearFit
+from dmtheory.datamodels.estimators.standard_errors import (
     Rows,
     Units,
-    centred_chunk,
     clustered_squares,
 )
+from dmtheory.datamodels.rows.checks import check_columns
+from dmtheory.datamodels.rows.moments import (
+    Columns,
+    centred_chunk,
+    columns_of,
+    intercept_of,
+)
+from dmtheory.datamodels.rows.sample import Chunk, Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import check_at_least, check_open_unit, check_positive
-from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.duality_gap import duality_gap
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit
-from dmtheory.datamodels.moments import Centred, Moments, intercept_of, moments_of
-from dmtheory.datamodels.sample import Sample
-from dmtheory.datamodels.selection import HeldOut, Selection
+from dmtheory.datamodels.estimators.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.estimators.selection import HeldOut, Selection
+from dmtheory.datamodels.lasso.duality_gap import duality_gap
+from dmtheory.datamodels.rows.checks import check_columns
+from dmtheory.datamodels.rows.moments import Centred, Moments, intercept_of, moments_of
+from dmtheory.datamodels.rows.sample import Sample
 
 # Rounding in the certificate must not undo what the descent has reached.
 _ROUNDING = 0.99
@@ -236,7 +236,7 @@ def _arrays(moments: Centred) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _engine() -> Callable[..., Any]:
     """Return the compiled descent, or scikit-learn's where numba is absent."""
     try:
-        from dmtheory.datamodels.coordinate_descent import descend
+        from dmtheory.datamodels.lasso.coordinate_descent import descend
     except ImportError:
-        from dmtheory.datamodels.gram_path import descend
+        from dmtheory.datamodels.lasso.gram_path import descend
     return descend

@@ -6,18 +6,22 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from dmtheory.datamodels.checks import check_columns
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
-from dmtheory.datamodels.moments import intercept_of
-from dmtheory.datamodels.ridge import (
+from dmtheory.datamodels.estimators.linear_fit import (
+    Certificate,
+    LinearFit,
+    relative_residual,
+)
+from dmtheory.datamodels.estimators.ridge import (
     candidates,
     check_penalties,
     leave_one_out_errors,
     leaving_residuals,
 )
-from dmtheory.datamodels.sample import Sample
-from dmtheory.datamodels.spectrum import Spectrum, spectrum_of
-from dmtheory.datamodels.standard_errors import residual_rows
+from dmtheory.datamodels.estimators.standard_errors import residual_rows
+from dmtheory.datamodels.rows.checks import check_columns
+from dmtheory.datamodels.rows.moments import intercept_of
+from dmtheory.datamodels.rows.sample import Sample
+from dmtheory.datamodels.rows.spectrum import Spectrum, spectrum_of
 
 _RESIDUAL = 1e-8
 # What other targets say about the strength counts like so many more models.

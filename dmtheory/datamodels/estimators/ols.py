@@ -6,17 +6,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.checks import check_columns, check_freedom
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit, relative_residual
-from dmtheory.datamodels.moments import Centred, Columns, intercept_of, moments_of
-from dmtheory.datamodels.sample import Sample
-from dmtheory.datamodels.standard_errors import (
+from dmtheory.datamodels.estimators.linear_fit import (
+    Certificate,
+    LinearFit,
+    relative_residual,
+)
+from dmtheory.datamodels.estimators.standard_errors import (
     Units,
-    centred_chunk,
     check_errors,
     clustered_squares,
     residual_rows,
 )
+from dmtheory.datamodels.rows.checks import check_columns, check_freedom
+from dmtheory.datamodels.rows.moments import (
+    Centred,
+    Columns,
+    centred_chunk,
+    intercept_of,
+    moments_of,
+)
+from dmtheory.datamodels.rows.sample import Sample
 
 # A duplicated column leaves a pivot at rounding level, or a failure.
 _LEAST_PIVOT = 1e-10

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of, unit_size
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
+from dmtheory.datamodels.rows.players import unit_size
 from dmtheory.designs import ComplementaryPairs, SubsetDesign
 from dmtheory.responses.responses import Responses
 

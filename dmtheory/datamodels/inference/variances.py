@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.agreement.subset_outputs import SubsetOutputs, unit_size
+from dmtheory.agreement.subset_outputs import SubsetOutputs
+from dmtheory.datamodels.rows.players import unit_size
 from dmtheory.designs import ComplementaryPairs, SubsetDesign
 
 # From this many rows an example on, residuals of OLS tell the noise better than

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.moments import Columns
+from dmtheory.datamodels.rows.moments import Columns
 
 # Equal columns of a random design are refused when chance would hardly make them.
 _CHANCE = 1e-3

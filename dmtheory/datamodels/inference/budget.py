@@ -10,7 +10,7 @@ from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.resampling import Intervals, resample_counts
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.checks import check_at_least, check_open_unit, check_positive
-from dmtheory.datamodels.variances import Parts, Variances, variances_of
+from dmtheory.datamodels.inference.variances import Parts, Variances, variances_of
 from dmtheory.designs import ComplementaryPairs
 from dmtheory.responses.responses import Responses
 from dmtheory.theory.noise_laws import (

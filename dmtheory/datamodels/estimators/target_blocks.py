@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from dmtheory.checks import check_at_least
-from dmtheory.datamodels.estimator import DatamodelEstimator
-from dmtheory.datamodels.linear_fit import Certificate, LinearFit
-from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
+from dmtheory.datamodels.estimators.linear_fit import Certificate, LinearFit
+from dmtheory.datamodels.rows.sample import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.sample import Chunk, Sample
+from dmtheory.datamodels.rows.sample import Chunk, Sample
 from dmtheory.designs.seeds import Purpose, random_words
 
 # Sums of products of entries up to 2 in absolute value stay below 2^31.
@@ -166,6 +166,16 @@ def moments_of(sample: Sample) -> Moments:
 def columns_of(sample: Sample) -> Columns:
     """Return counts, sums and checks of all rows, without the Gram matrix."""
     return reduce(add, (_columns(chunk, sample) for chunk in sample.chunks()))
+
+
+def centred_chunk(chunk: Chunk, sample: Sample, columns: Columns) -> Chunk:
+    """Return a chunk whose block means had their mean subtracted."""
+    if not sample.has_mean:
+        return chunk
+    x, y = chunk.x.clone(), chunk.y.clone()
+    x[:, 0] -= columns.x_mean
+    y[:, 0] -= columns.y_mean
+    return Chunk(x=x, y=y, block_means=chunk.block_means, blocks=chunk.blocks)
 
 
 def intercept_of(

@@ -2,8 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
-from dmtheory.datamodels.linear_fit import LinearFit
-from dmtheory.datamodels.sample import Sample
+from dmtheory.datamodels.estimators.linear_fit import LinearFit
+from dmtheory.datamodels.rows.sample import Sample
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.checks import check_choice
-from dmtheory.datamodels.moments import Columns
-from dmtheory.datamodels.sample import Chunk, Sample
+from dmtheory.datamodels.rows.moments import Columns, centred_chunk
+from dmtheory.datamodels.rows.sample import Sample
 
 ERRORS = ("homoscedastic", "robust")
 # A unit is a run of blocks. More than these many add nothing to an interval.
@@ -33,16 +33,6 @@ class Rows:
 
     x: Float[Tensor, "blocks rows train"]
     residuals: Float[Tensor, "blocks rows targets"]
-
-
-def centred_chunk(chunk: Chunk, sample: Sample, columns: Columns) -> Chunk:
-    """Return a chunk whose block means had their mean subtracted."""
-    if not sample.has_mean:
-        return chunk
-    x, y = chunk.x.clone(), chunk.y.clone()
-    x[:, 0] -= columns.x_mean
-    y[:, 0] -= columns.y_mean
-    return Chunk(x=x, y=y, block_means=chunk.block_means, blocks=chunk.blocks)
 
 
 def residual_rows(

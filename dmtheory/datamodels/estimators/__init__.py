@@ -1,0 +1,1 @@
+"""Rules from rows to coefficients, with their sampling law."""

@@ -1,0 +1,1 @@
+"""What can be said of coefficients: discoveries, de-biasing, budgets."""

@@ -1,0 +1,1 @@
+"""The LASSO: its path, the descent down it, and the certificate."""

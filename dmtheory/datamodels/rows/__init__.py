@@ -1,0 +1,1 @@
+"""What an estimator regresses, and its sufficient statistics."""
