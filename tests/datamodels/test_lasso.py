@@ -13,8 +13,8 @@ from sklearn import linear_model
 from torch import Tensor
 
 from dmtheory import fit_datamodel
-from dmtheory.datamodels.lasso import gram_path, lasso
 from dmtheory.datamodels.estimators.selection import HeldOut, KFold
+from dmtheory.datamodels.lasso import gram_path, lasso
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
 from dmtheory.datamodels.lasso.lasso import Lasso, lasso_path, penalty_path
 from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows

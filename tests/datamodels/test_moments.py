@@ -12,12 +12,12 @@ from samples import normal
 from torch import Tensor
 
 from dmtheory import OLS, fit_datamodel
-from dmtheory.datamodels.rows import regression
 from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.estimators.target_blocks import TargetBlocks
 from dmtheory.datamodels.fit import attribution_of
 from dmtheory.datamodels.lasso.lasso import Lasso
+from dmtheory.datamodels.rows import regression
 from dmtheory.datamodels.rows.moments import integer_gram, moments_of
 from dmtheory.datamodels.rows.regression import from_responses, from_store
 from dmtheory.datamodels.rows.sample import independent_rows

@@ -78,8 +78,8 @@ class Ridge:
             ValueError: If columns of masks are constant or equal.
         """
         found = chosen_ridge(sample, self.l2_penalties)
-        spectrum, penalty = found.spectrum, found.penalty
-        coefficients, columns = found.coefficients, found.spectrum.columns
+        spectrum, penalty = found.spectrum.with_basis(), found.penalty
+        coefficients, columns = found.coefficients, spectrum.columns
         share = spectrum.values[:, None] * spectrum.shrunk(penalty)
         stderr, units, freedom, residual = _law(
             spectrum, coefficients, penalty, robust=self.errors == "robust"
@@ -125,12 +125,12 @@ def chosen_ridge(sample: Sample, l2_penalties: tuple[float, ...] | None) -> Chos
     spectrum = spectrum_of(sample)
     check_columns(spectrum.columns)
     penalties = candidates(l2_penalties, spectrum)
-    chosen = torch.zeros_like(spectrum.cross_size, dtype=torch.int64)
+    chosen = torch.zeros_like(spectrum.turned[0], dtype=torch.int64)
     if len(penalties) > 1:
         penalties = penalties[leaving_residuals(spectrum, penalties)]
         chosen = leave_one_out_errors(spectrum, penalties).argmin(0)
     penalty = penalties[chosen]
-    coefficients = spectrum.basis @ (spectrum.shrunk(penalty) * spectrum.turned)
+    coefficients = spectrum.back(spectrum.shrunk(penalty) * spectrum.turned)
     return Chosen(spectrum, penalty, coefficients)
 
 

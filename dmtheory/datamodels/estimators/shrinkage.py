@@ -68,7 +68,7 @@ class Shrinkage:
             ValueError: If the prior has another shape than the coefficients, or columns
                 of masks are constant or equal.
         """
-        spectrum = spectrum_of(sample)
+        spectrum = spectrum_of(sample).with_basis()
         check_columns(spectrum.columns)
         penalties = candidates(self.l2_penalties, spectrum)
         penalties = penalties[leaving_residuals(spectrum, penalties)]
@@ -77,7 +77,7 @@ class Shrinkage:
         best, helps = _choice(toward, plain, spectrum.columns.n_rows)
         penalty = penalties[best]
         prior = self._prior(sample) * helps
-        fit = _Toward(spectrum, prior, penalty)
+        fit = _Toward(spectrum, prior, spectrum.basis.T @ prior, penalty)
         coefficients = fit.coefficients
         stderr, freedom, residual = fit.law()
         return LinearFit(
@@ -115,14 +115,16 @@ class _Toward:
     beta = s b + A^-1 X'(y - s z).
     """
 
-    def __init__(self, spectrum: Spectrum, prior: Tensor, penalty: Tensor) -> None:
-        """Solve for the scale."""
+    def __init__(
+        self, spectrum: Spectrum, prior: Tensor, along: Tensor, penalty: Tensor
+    ) -> None:
+        """Solve for the scale; `along` is V'b."""
         values = spectrum.values[:, None]
         self.spectrum, self.prior, self.penalty = spectrum, prior, penalty
         self.weights = spectrum.shrunk(penalty)
         # m lambda/(values + m lambda), what I - H leaves of each direction.
         self.kept = spectrum.columns.n_blocks * penalty * self.weights
-        self.along = spectrum.basis.T @ prior
+        self.along = along
         self.curvature = (values * self.along.square() * self.kept).sum(0)
         pull = (self.along * spectrum.turned * self.kept).sum(0)
         used = self.curvature > 0
@@ -204,8 +206,9 @@ def _errors(
 
     The leverage of row k is h_k + (z - Hz)_k^2 / z'(I-H)z, the second from the scale.
     """
+    along = spectrum.basis.T @ prior
     fits = [
-        _Toward(spectrum, prior, penalty.expand(prior.shape[1]))
+        _Toward(spectrum, prior, along, penalty.expand(prior.shape[1]))
         for penalty in penalties
     ]
     total = prior.new_zeros(len(penalties), prior.shape[1])

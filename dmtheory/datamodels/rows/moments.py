@@ -172,10 +172,21 @@ def centred_chunk(chunk: Chunk, sample: Sample, columns: Columns) -> Chunk:
     """Return a chunk whose block means had their mean subtracted."""
     if not sample.has_mean:
         return chunk
-    x, y = chunk.x.clone(), chunk.y.clone()
+    x = chunk.x.clone()
     x[:, 0] -= columns.x_mean
-    y[:, 0] -= columns.y_mean
+    y = centred_outputs(chunk, sample, columns)
     return Chunk(x=x, y=y, block_means=chunk.block_means, blocks=chunk.blocks)
+
+
+def centred_outputs(
+    chunk: Chunk, sample: Sample, columns: Columns
+) -> Float[Tensor, "blocks rows targets"]:
+    """Return the outputs of such a chunk."""
+    if not sample.has_mean:
+        return chunk.y
+    y = chunk.y.clone()
+    y[:, 0] -= columns.y_mean
+    return y
 
 
 def intercept_of(

@@ -1,7 +1,7 @@
 """One eigendecomposition for all targets and all ridge penalties."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,9 @@ from torch import Tensor
 from dmtheory.datamodels.rows.moments import (
     Columns,
     centred_chunk,
+    centred_outputs,
     columns_of,
+    integer_gram,
     moments_of,
 )
 from dmtheory.datamodels.rows.sample import Sample
@@ -34,6 +36,28 @@ class ScoredRows:
     leverage: Float[Tensor, "rows 1"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """The rows' side of a spectrum, X X' = U diag(values) U'.
+
+    Attributes:
+        x: Rows, not centred.
+        means: 1 for rows that are centred, the block means, and 0 for the others.
+        turn: U.
+    """
+
+    x: Float[Tensor, "rows train"]
+    means: Float[Tensor, " rows"]
+    turn: Float[Tensor, "rows rank"]
+
+    def back(
+        self, columns: Columns, combined: Float[Tensor, "rank some"]
+    ) -> Float[Tensor, "train some"]:
+        """Return X'U times what is given, X centred."""
+        turned = self.turn @ combined
+        return self.x.T @ turned - torch.outer(columns.x_mean, self.means @ turned)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spectrum:
     """Centred rows X in the basis of their Gram matrix, X'X = V diag(values) V'.
@@ -42,19 +66,42 @@ class Spectrum:
         sample: The rows.
         columns: Their counts and means.
         values: Eigenvalues that are not 0.
-        basis: V, orthonormal columns.
         turned: V'X'Y.
-        cross_size: Largest entry of X'Y, a target: what residuals are relative to.
-        scores: XV, where it was found on the way; else it is recomputed in chunks.
+        kernel: The rows' side, where there are fewer rows than columns.
+        held: V, where it is in memory.
     """
 
     sample: Sample
     columns: Columns
     values: Float[Tensor, " rank"]
-    basis: Float[Tensor, "train rank"]
     turned: Float[Tensor, "rank targets"]
-    cross_size: Float[Tensor, " targets"]
-    scores: Float[Tensor, "rows rank"] | None = None
+    kernel: Kernel | None = None
+    held: Float[Tensor, "train rank"] | None = None
+
+    @property
+    def basis(self) -> Float[Tensor, "train rank"]:
+        """V, orthonormal columns; made from the kernel's at every call."""
+        if self.held is not None:
+            return self.held
+        assert self.kernel is not None
+        scaled = torch.diag(1.0 / self.values.sqrt())
+        return self.kernel.back(self.columns, scaled)
+
+    def with_basis(self) -> "Spectrum":
+        """Return the same with V in memory, for what needs it more than once."""
+        return replace(self, held=self.basis)
+
+    def back(self, combined: Float[Tensor, "rank some"]) -> Float[Tensor, "train some"]:
+        """Return V times what is given, without making V."""
+        if self.held is not None:
+            return self.held @ combined
+        assert self.kernel is not None
+        return self.kernel.back(self.columns, combined / self.values.sqrt()[:, None])
+
+    @property
+    def cross_size(self) -> Float[Tensor, " targets"]:
+        """Largest entry of X'Y, a target: what residuals are relative to."""
+        return self.back(self.turned).abs().amax(0)
 
     @property
     def scale(self) -> float:
@@ -68,14 +115,17 @@ class Spectrum:
     def rows(self) -> Iterator[ScoredRows]:
         """Go over the rows in the eigenbasis."""
         for chunk in self.sample.chunks():
-            centred = centred_chunk(chunk, self.sample, self.columns)
             leverage = chunk.x.new_zeros(chunk.x.shape[:2])
             if self.sample.has_mean:
                 leverage[:, 0] = 1.0 / self.columns.n_means
-            x, scores = centred.x.flatten(0, 1), self.scores
-            if scores is None or len(scores) != len(x):
-                scores = x @ self.basis
-            yield ScoredRows(scores, centred.y.flatten(0, 1), leverage.reshape(-1, 1))
+            if self.kernel is None:
+                centred = centred_chunk(chunk, self.sample, self.columns)
+                scores = centred.x.flatten(0, 1) @ self.basis
+            else:
+                # The kernel's rows are in memory, so they are one chunk.
+                scores = self.kernel.turn * self.values.sqrt()
+            y = centred_outputs(chunk, self.sample, self.columns)
+            yield ScoredRows(scores, y.flatten(0, 1), leverage.reshape(-1, 1))
 
     def freedom(
         self, share: Float[Tensor, "rank targets"]
@@ -110,26 +160,42 @@ def spectrum_of(sample: Sample) -> Spectrum:
         sample=sample,
         columns=columns,
         values=values[kept],
-        basis=basis,
         turned=basis.T @ centred.cross,
-        cross_size=centred.cross.abs().amax(0),
+        held=basis,
     )
 
 
 def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
-    """X X' = U diag(values) U' gives V = X'U/sqrt(values)."""
+    """V = X'U/sqrt(values), V'X'Y = sqrt(values) U'Y."""
     sample = sample.held()
-    rows = centred_chunk(sample.gathered(), sample, columns)
-    x, y = rows.x.flatten(0, 1), rows.y.flatten(0, 1)
-    values, turn = torch.linalg.eigh(x @ x.T)
+    chunk = sample.gathered()
+    x = chunk.x.flatten(0, 1)
+    means = x.new_zeros(chunk.x.shape[:2])
+    means[:, 0] = float(sample.has_mean)
+    means = means.flatten()
+    values, turn = torch.linalg.eigh(_centred_kernel(x, means, columns))
     kept = values > _RANK * values[-1]
     values, turn = values[kept], turn[:, kept]
+    y = centred_outputs(chunk, sample, columns).flatten(0, 1)
     return Spectrum(
         sample=sample,
         columns=columns,
         values=values,
-        basis=x.T @ turn / values.sqrt(),
         turned=values.sqrt()[:, None] * (turn.T @ y),
-        cross_size=(x.T @ y).abs().amax(0),
-        scores=turn * values.sqrt(),
+        kernel=Kernel(x, means, turn),
     )
+
+
+def _centred_kernel(
+    x: Float[Tensor, "rows train"], means: Float[Tensor, " rows"], columns: Columns
+) -> Float[Tensor, "rows rows"]:
+    """Return the products of rows of which some had the mean row subtracted.
+
+    The products of rows as they are keep to integers; rank-one updates centre them.
+    """
+    kernel = integer_gram(x.T)
+    if columns.n_means == 0:
+        return kernel
+    along = kernel @ means / columns.n_means
+    level = means @ along / columns.n_means
+    return kernel.addr_(means, level * means - along).addr_(along, means, alpha=-1)
