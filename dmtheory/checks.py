@@ -71,6 +71,22 @@ def check_weights(weights: Tensor, n_train: int) -> None:
         )
 
 
+def check_seeds(seeds: Tensor, n_models: int) -> None:
+    """Raise unless seeds are one 64-bit integer a model.
+
+    Raises:
+        TypeError: If they are of another type.
+        ValueError: If they are not n_models.
+    """
+    if seeds.dtype != torch.int64:
+        raise TypeError(f"seeds must be of type torch.int64, got {seeds.dtype}")
+    if tuple(seeds.shape) != (n_models,):
+        raise ValueError(
+            f"seeds must have shape ({n_models},), one a row of weights, got "
+            f"{tuple(seeds.shape)}"
+        )
+
+
 def check_open_unit(value: float, name: str) -> None:
     """Raise ValueError unless 0 < value < 1."""
     if not (isinstance(value, float | int) and 0 < value < 1):

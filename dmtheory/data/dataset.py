@@ -78,6 +78,10 @@ class Dataset(Placed):
                     f"{tuple(y.shape)}"
                 )
             check_finite(x, f"x_{split}")
+            if x.requires_grad or y.requires_grad:
+                raise ValueError(
+                    f"x_{split} and y_{split} must not require gradients: detach them"
+                )
         for name in ("train", "target"):
             labels, x = getattr(self, f"{name}_labels"), getattr(self, f"x_{name}")
             if len(labels) != len(x):
@@ -132,7 +136,9 @@ class Dataset(Placed):
         """
         rows = Split.random(len(x), n_train=n_train, n_targets=n_targets, seed=seed)
         parts = {"train": rows.train, "target": rows.target, "held_out": rows.held_out}
-        arrays = {f"x_{part}": x[place] for part, place in parts.items()}
+        arrays: dict[str, Any] = {
+            f"x_{part}": x[place] for part, place in parts.items()
+        }
         arrays |= {f"y_{part}": y[place] for part, place in parts.items()}
         return Dataset(
             name=name,

@@ -140,12 +140,22 @@ def weight_derivatives(
         ValueError: If a training did not converge, or the damped curvature is not
             positive definite.
     """
+    if problem.description.step_policy == "proportional":
+        raise ValueError(
+            "problem must train with fixed steps for influence: proportional steps "
+            "know weights of 0 and 1 alone, so there is no derivative"
+        )
     # A convex training ends with the factor that influence needs.
     exact = isinstance(curvature, ExactHessian) and damping == 0
     if exact and isinstance(problem, Factored):
         fit = problem.fit(weights, seeds, keep_factor=True)
     else:
         fit = problem.fit(weights, seeds)
+    if fit.params.dtype != torch.float64:
+        raise ValueError(
+            f"problem must train in float64 for influence, got {fit.params.dtype}: say "
+            "dtype=torch.float64"
+        )
     if not bool(fit.converged.all()):
         raise ValueError(
             f"training must converge for influence, but {int((~fit.converged).sum())} "

@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
-from dmtheory.checks import check_choice, check_weights
+from dmtheory.checks import check_choice, check_seeds, check_weights
 from dmtheory.data.dataset import Dataset
 from dmtheory.designs.seeds import Purpose, model_seeds
 from dmtheory.identity import digest
@@ -20,10 +20,10 @@ from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, OF_REGRESSIONS, Quality
 from dmtheory.training.augmentation import Augmentation
 from dmtheory.training.execution import Execution, Vmapped
-from dmtheory.training.losses import CrossEntropy, Loss
+from dmtheory.training.losses import CrossEntropy, Loss, SquaredError
 from dmtheory.training.modules import prepared, state_names
 from dmtheory.training.procedures import SGD, Procedure
-from dmtheory.training.task import Task
+from dmtheory.training.task import Task, stacked
 from dmtheory.weighting import NORMALISATIONS, Normalisation
 
 _TYPES = (torch.float64, torch.float32)
@@ -44,7 +44,8 @@ class Network(Placed):
             examples. Its parameters that require gradients are trained.
         data: Training examples, targets and held-out examples.
         training: The training procedure.
-        loss: l_j of the prediction at example j.
+        loss: l_j of the predictions at a batch, [examples]; by default the
+            cross-entropy of a classifier, half the squared error of a regression.
         output: Name of the output function: margin, max-margin, logit,
             log-likelihood, loss or probability of a classifier, prediction or
             squared-error of a regression with one output.
@@ -58,7 +59,7 @@ class Network(Placed):
     make_module: Callable[[], nn.Module]
     data: Dataset
     training: Procedure = field(default_factory=SGD)
-    loss: Loss = field(default_factory=CrossEntropy)
+    loss: Loss | None = None
     output: str = "margin"
     augment: Augmentation | None = None
     normalisation: Normalisation = "sum"
@@ -75,6 +76,7 @@ class Network(Placed):
         task = self._task
         self._check_predictions(task)
         self.execution.check(task)
+        self._make(task.device)
 
     @cached_property
     def description(self) -> Description:
@@ -87,7 +89,7 @@ class Network(Placed):
                 self._fingerprint,
                 self.data.digest,
                 self.training,
-                self.loss,
+                self._task.loss,
                 self.output,
                 self.augment,
                 self.normalisation,
@@ -152,10 +154,7 @@ class Network(Placed):
         seeds: Int64[Tensor, " models"],
     ) -> Float[Tensor, "models targets"]:
         """Train one model a row and return the output at every target."""
-        chunks = self._chunks(weights, seeds)
-        return torch.cat([
-            vmap(self.target_outputs)(chunk).double() for chunk in chunks
-        ])
+        return torch.cat([self._outputs(part) for part in self._chunks(weights, seeds)])
 
     def measure(
         self,
@@ -165,17 +164,32 @@ class Network(Placed):
         """Return what `respond` does, with held-out loss and accuracy."""
         outputs, qualities = [], []
         for chunk in self._chunks(weights, seeds):
-            outputs.append(vmap(self.target_outputs)(chunk).double())
+            outputs.append(self._outputs(chunk))
             qualities.append(self.quality(chunk))
         return torch.cat(outputs), Quality.together(qualities)
 
     def quality(self, params: Float[Tensor, "models params"]) -> Quality:
         """Return accuracy and mean cross-entropy, or error, on held-out examples."""
-        data = self._data(params.device)
-        found = vmap(self._predict, in_dims=(0, None))(params, data.x_held_out)
-        if self._classifies:
-            return Quality.of_classes(found, data.y_held_out)
-        return Quality.of_responses(found.squeeze(-1), data.y_held_out)
+        data, task = self._data(params.device), self.on(params.device, _task_on)
+        n_held_out = len(data.x_held_out)
+
+        def one(state: Tensor) -> Tensor:
+            found = self._predict(state, data.x_held_out)[None]
+            if self._classifies:
+                quality = Quality.of_classes(found, data.y_held_out)
+            else:
+                quality = Quality.of_responses(found.squeeze(-1), data.y_held_out)
+            return quality.columns()[0]
+
+        columns = self.execution.measure(task, one, params, n_held_out)
+        return Quality(
+            loss=columns[:, 0], accuracy=columns[:, 1] if self._classifies else None
+        )
+
+    def _outputs(self, state: Tensor) -> Float[Tensor, "models targets"]:
+        task, n_targets = self.on(state.device, _task_on), self.description.n_targets
+        found = self.execution.measure(task, self.target_outputs, state, n_targets)
+        return found.double()
 
     def predictions(
         self, params: Float[Tensor, " params"]
@@ -187,7 +201,7 @@ class Network(Placed):
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return the loss at every training example."""
-        return self.loss(predictions, self._data(predictions.device).y_train)
+        return self._task.loss(predictions, self._data(predictions.device).y_train)
 
     def target_outputs(
         self, params: Float[Tensor, " params"]
@@ -208,11 +222,19 @@ class Network(Placed):
     ) -> Iterator[Float[Tensor, "models state"]]:
         """Yield trained parameters, with buffers that training changed, by chunks."""
         check_weights(weights, self.description.n_train)
+        check_seeds(seeds, len(weights))
         self._check_binary(weights)
+        self._make(weights.device)
         task = self.on(weights.device, _task_on)
         size = self.execution.chunk(task)
         for w, s in zip(weights.split(size), seeds.split(size), strict=True):
-            yield self.execution.train(task, self.initial(s), w, s)
+            yield self.execution.train(task, self.initial(s), w.double(), s)
+
+    def _make(self, device: torch.device) -> None:
+        """Make what is kept on a device, outside of any torch.func transform."""
+        self.on(device, _task_on)
+        self.on(device, _data_on)
+        self.on(device, _evaluated_on)
 
     def _check_binary(self, weights: Tensor) -> None:
         if self.training.step_policy == "proportional" and bool(
@@ -246,11 +268,15 @@ class Network(Placed):
         Rounded, so that the digest is the same on machines that round differently.
         """
         seed = torch.zeros(1, dtype=torch.int64)
-        params = self.initial(seed)[0]
-        state = [self._task.module.get_buffer(name) for name in self._stateful]
-        whole = torch.cat([params, *(b.flatten().to(self.dtype) for b in state)])
+        params, module = self.initial(seed)[0].double(), self._task.module
+        # In double precision, whose noise the rounding hides.
+        exact = copy.deepcopy(module).double().eval()
         x = self._data(params.device).x_target[:2]
-        found = self._predict(whole, x)
+        x = x.double() if x.is_floating_point() else x
+        with torch.no_grad():
+            pieces = stacked(self._task, params[None])
+            named = {name: piece[0] for name, piece in pieces.items()}
+            found = functional_call(exact, named, (x,))
         return [float(f"{value:.5g}") for value in found.flatten().tolist()]
 
     def _predict(self, state: Tensor, x: Tensor) -> Tensor:
@@ -279,12 +305,13 @@ class Network(Placed):
                 "make_module must return a module that takes a batch of examples of "
                 f"shape {tuple(task.x[:2].shape)}, but it fails: {reason}"
             ) from error
-        n_outputs = found.shape[1] if found.ndim == 2 else None
-        if n_outputs is None:
+        if not isinstance(found, Tensor) or found.ndim != 2:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found)
             raise ValueError(
                 "make_module must return a module with predictions of shape (batch, "
-                f"outputs), got {tuple(found.shape)} for a batch of {len(task.x[:2])}"
+                f"outputs), got {shape} for a batch of {len(task.x[:2])}"
             )
+        n_outputs = found.shape[1]
         y = torch.cat([self.data.y_train, self.data.y_target, self.data.y_held_out])
         if not self._classifies:
             if n_outputs != 1:
@@ -298,10 +325,26 @@ class Network(Placed):
                 f"got {y.dtype}: for a regression say loss=SquaredError(), "
                 "output='prediction'"
             )
-        elif int(y.max()) >= n_outputs:
+        elif n_outputs < 2 or int(y.max()) >= n_outputs:
             raise ValueError(
-                f"make_module must return a module with at least {int(y.max()) + 1} "
-                f"outputs, one a class, got {n_outputs}"
+                "make_module must return a module with at least "
+                f"{max(int(y.max()) + 1, 2)} outputs, one a class, got {n_outputs}"
+            )
+        self._check_loss(task, found)
+
+    def _check_loss(self, task: Task, predictions: Tensor) -> None:
+        wrong = SquaredError if self._classifies else CrossEntropy
+        if isinstance(task.loss, wrong):
+            raise ValueError(
+                f"loss must fit the output {self.output}, got {task.loss}: leave it "
+                "out for the usual one, or name another output"
+            )
+        losses = task.loss(predictions.detach(), task.y[: len(predictions)])
+        if losses.shape != predictions.shape[:1]:
+            raise ValueError(
+                "loss must return one number an example, shape "
+                f"{tuple(predictions.shape[:1])}, got {tuple(losses.shape)}: take no "
+                "mean over the batch (reduction='none')"
             )
 
 
@@ -312,13 +355,14 @@ def _data_on(problem: Network, device: torch.device) -> Dataset:
 def _task_on(problem: Network, device: torch.device) -> Task:
     data = _data_on(problem, device)
     module = prepared(problem.make_module, problem.dtype).to(device)
+    usual = CrossEntropy() if problem.output in OF_CLASSES else SquaredError()
     return Task(
         module=module,
         names=tuple(n for n, p in module.named_parameters() if p.requires_grad),
         x=data.x_train,
         y=data.y_train,
         ids=problem.data.ids,
-        loss=problem.loss,
+        loss=usual if problem.loss is None else problem.loss,
         augment=problem.augment,
         procedure=problem.training,
         normalisation=problem.normalisation,
@@ -326,7 +370,7 @@ def _task_on(problem: Network, device: torch.device) -> Task:
 
 
 def _evaluated_on(problem: Network, device: torch.device) -> nn.Module:
-    return prepared(problem.make_module, problem.dtype).to(device).eval()
+    return copy.deepcopy(problem.on(device, _task_on).module).eval()
 
 
 def _entry(module: nn.Module, name: str) -> Shaped[Tensor, "..."]:

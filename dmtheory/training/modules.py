@@ -31,17 +31,32 @@ class MLP:
 def prepared(make_module: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
     """Return a module of the type, with keyed dropout, in training mode.
 
+    What is not trained (frozen parameters, constant buffers) is the same wherever it
+    is made: the module is drawn from a fixed seed.
+
     Raises:
         TypeError: If make_module returns no module.
-        ValueError: If nothing of it can be trained.
+        ValueError: If nothing of it can be trained, or it is no fresh one.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
         module = make_module()
+        again = make_module()
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"make_module must return a torch module, got {type(module).__name__}"
         )
-    if not any(parameter.requires_grad for parameter in module.parameters()):
+    if again is module:
+        raise ValueError(
+            "make_module must return a fresh module each time, got the same one twice: "
+            "make it inside the function"
+        )
+    parameters = list(module.parameters())
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
+        raise ValueError(
+            "make_module must return a module that knows its sizes, got a lazy layer"
+        )
+    if not any(parameter.requires_grad for parameter in parameters):
         raise ValueError("make_module must return a module with trainable parameters")
     return with_keyed_dropout(module).to(dtype).train()
 
@@ -59,44 +74,12 @@ def state_names(module: nn.Module, x: Tensor) -> list[str]:
     ]
 
 
-def check_batchable(module: nn.Module, x: Tensor) -> None:
-    """Raise unless an example's prediction depends on the example and parameters alone.
-
-    Args:
-        module: A module in training mode.
-        x: A few examples, at least two.
-
-    Raises:
-        ValueError: If a forward pass changes buffers, draws random numbers of its
-            own, or mixes the examples of a batch.
-    """
-    remedy = "or train one model at a time with execution=OneByOne()"
-    changed = state_names(module, x)
-    if changed:
-        owner = changed[0].rpartition(".")[0]
-        kind = type(module.get_submodule(owner)).__name__
-        raise ValueError(
-            "make_module must return a module whose forward pass changes no buffer, "
-            f"but {kind} {owner!r} changes {changed[0]!r}: use a normalisation without "
-            f"batch statistics, such as LayerNorm or GroupNorm, {remedy}"
-        )
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        together, again = module(x), module(x)
-        alone = torch.cat([module(row) for row in x.split(1)])
-    if not torch.equal(together, again):
-        raise ValueError(
-            "make_module must return a module that draws no random numbers of its own "
-            f"but through torch.nn.Dropout: an example's draws have to be its own; "
-            f"take them out {remedy}"
-        )
-    scale = together.abs().max().clamp_min(1.0)
-    if bool((together - alone).abs().max() > 1e-3 * scale):
-        raise ValueError(
-            "make_module must return a module whose prediction at an example depends "
-            "on no other example of the batch (batch statistics break 'weight 0 means "
-            "absent'): use a normalisation without them, such as LayerNorm or "
-            f"GroupNorm, {remedy}"
-        )
+def mixes_examples(module: nn.Module) -> bool:
+    """Return whether a module has batch normalisation in training mode."""
+    return any(
+        isinstance(child, nn.modules.batchnorm._BatchNorm) and child.training
+        for child in module.modules()
+    )
 
 
 def keyed_modules(module: nn.Module) -> dict[str, ExampleDropout]:

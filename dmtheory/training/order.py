@@ -1,6 +1,6 @@
 """Which examples each step visits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -42,15 +42,18 @@ def visits(
     its permutations first, so the others keep their relative order.
 
     Returns:
-        Visits, with one order for all models where the procedure shares it.
+        Visits, with one order for all models where the procedure shares it; made on
+        the CPU and moved to the weights' device.
     """
     if procedure.shares_order:
         seeds = torch.zeros(1, dtype=torch.int64)
-    streams = model_seeds(procedure.order_seed, seeds, Purpose.ORDER)
+    streams = model_seeds(procedure.order_seed, seeds.cpu(), Purpose.ORDER)
+    present = torch.ones(len(streams), len(ids), dtype=torch.bool)
     if procedure.step_policy == "proportional":
-        return _cut(procedure, ids, streams, weights > 0)
-    everything = torch.ones(len(streams), len(ids), dtype=torch.bool)
-    return _cut(procedure, ids, streams, everything)
+        present = weights.cpu() > 0
+    plan = _cut(procedure, ids, streams, present)
+    moved = {f.name: getattr(plan, f.name).to(weights.device) for f in fields(plan)}
+    return Visits(**moved)
 
 
 def _cut(

@@ -80,6 +80,11 @@ class Procedure(ABC):
             share = torch.ones_like(done)
         return self.learning_rate * torch.where(done < 1, share, 0.0)
 
+    @property
+    @abstractmethod
+    def moments(self) -> int:
+        """How many copies of the parameters the optimiser remembers or makes."""
+
     @abstractmethod
     def state(self, values: Stack) -> list[Stack]:
         """Return the optimiser's memory before the first step."""
@@ -122,6 +127,11 @@ class SGD(Procedure):
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+
+    @property
+    def moments(self) -> int:
+        """A velocity."""
+        return 1
 
     def state(self, values: Stack) -> list[Stack]:
         """Return zero velocities."""
@@ -168,6 +178,11 @@ class Adam(Procedure):
         check_positive(self.epsilon, "epsilon")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
+
+    @property
+    def moments(self) -> int:
+        """Two moments, and the step made of them."""
+        return 4
 
     def state(self, values: Stack) -> list[Stack]:
         """Return zero moments."""

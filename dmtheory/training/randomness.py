@@ -56,10 +56,14 @@ def keyed_uniforms(keys: Keys, n: int, stream: int) -> Float[Tensor, "*batch dra
 class ExampleDropout(nn.Module):
     """Dropout whose masks are keyed by example; the identity where no key is set.
 
-    Takes the place of `torch.nn.Dropout` in a module that is trained here.
+    Takes the place of `torch.nn.Dropout` in a module that is trained here. Each use in
+    a forward pass has draws of its own.
     """
 
     key: Tensor
+    # How often it was used in this forward pass, and how many entries it drew.
+    uses: int = 0
+    entries: int = 0
 
     def __init__(self, p: float, stream: int) -> None:
         """Drop each entry of an example with probability p."""
@@ -75,7 +79,16 @@ class ExampleDropout(nn.Module):
         """Return x with entries dropped and the rest scaled by 1/(1 - p)."""
         if not len(self.key) or self.p == 0:
             return x
-        kept = self._kept(x[0].numel()).view(x.shape)
+        if len(x) != len(self.key):
+            raise ValueError(
+                f"dropout is keyed by example: its input must have {len(self.key)} "
+                f"examples first, got shape {tuple(x.shape)}"
+            )
+        if self.p == 1:
+            return x * 0
+        n = x[0].numel()
+        kept = self._kept(n).view(x.shape)
+        self.uses, self.entries = self.uses + 1, self.entries + n
         return x * (kept.to(x.dtype) / (1 - self.p))
 
     def extra_repr(self) -> str:
@@ -83,17 +96,24 @@ class ExampleDropout(nn.Module):
         return f"p={self.p}"
 
     def _kept(self, n: int) -> Bool[Tensor, "examples entries"]:
-        return keyed_uniforms(self.key, n, self.stream) >= self.p
+        stream = self.stream + (self.uses << 16)
+        return keyed_uniforms(self.key, n, stream) >= self.p
 
 
 def with_keyed_dropout(module: nn.Module) -> nn.Module:
     """Replace each `torch.nn.Dropout` of a module by one that is keyed by example."""
+    module.register_forward_pre_hook(_start_anew)
     streams = 0
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
                 streams += 1
                 setattr(parent, name, ExampleDropout(child.p, streams))
-    if type(module) is nn.Dropout:
-        return ExampleDropout(module.p, 1)
     return module
+
+
+def _start_anew(module: nn.Module, inputs: object) -> None:
+    """Count uses of dropout layers from here: a forward pass begins."""
+    for child in module.modules():
+        if isinstance(child, ExampleDropout):
+            child.uses = child.entries = 0

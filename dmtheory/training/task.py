@@ -50,6 +50,11 @@ class Task(Placed):
     normalisation: Normalisation
 
     @property
+    def device(self) -> torch.device:
+        """Where the examples and the module are."""
+        return self.x.device
+
+    @property
     def keyed(self) -> bool:
         """Whether examples draw random numbers in training."""
         return self.augment is not None or bool(keyed_modules(self.module))

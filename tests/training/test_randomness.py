@@ -19,7 +19,8 @@ from dmtheory.training.randomness import (
 
 N = 14
 DATA = table(N, 4, classes=3, seed=0)
-SEEDS = torch.tensor([3, 0, 2**40, 7])
+# The last shares its low word with the first.
+SEEDS = torch.tensor([3, 0, 2**40, 7, 2**32 + 3])
 
 
 def dropping() -> nn.Module:
@@ -59,7 +60,7 @@ each_network = pytest.mark.parametrize("name", RANDOM)
 
 
 def some_weights(network: Network, seed: int) -> Tensor:
-    weights = weight_rows(4, N, seed=seed)
+    weights = weight_rows(5, N, seed=seed)
     if network.training.step_policy == "proportional":
         return (weights > 0).double()
     return weights
@@ -71,7 +72,7 @@ def test_chunks_change_no_bit(name: str) -> None:
     weights = some_weights(network, 1)
     whole = network.respond(weights, SEEDS)
     alone = replace(network, execution=Vmapped(memory=1))
-    assert alone.execution.chunk(alone._task) == 1
+    assert alone.execution.chunk(alone._task) == 2
     assert torch.equal(alone.respond(weights, SEEDS), whole)
 
 
@@ -131,6 +132,55 @@ def test_permuting_rows_with_their_ids_permutes_nothing_else(name: str) -> None:
     assert gap.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["dropout", "noise"])
+def test_every_epoch_draws_afresh(name: str) -> None:
+    # Plain steps on full batches: with the same draws in both epochs, the second step
+    # from the same point would be the same.
+    network = replace(
+        RANDOM[name],
+        training=SGD(
+            epochs=2,
+            batch_size=N,
+            momentum=0.0,
+            learning_rate=1e-9,
+            weight_decay=0.0,
+            schedule="constant",
+        ),
+    )
+    weights = torch.ones(1, N).double()
+    start = network.initial(SEEDS[:1])
+    train = network.execution.train
+    both = train(network._task, start, weights, SEEDS[:1]) - start
+    first = replace(network, training=replace(network.training, epochs=1))
+    once = train(first._task, start, weights, SEEDS[:1]) - start
+    assert (both - 2 * once).abs().max() > 0.01 * once.abs().max()
+
+
+def test_a_layer_used_twice_draws_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.drop(x), self.drop(x)
+
+    module = with_keyed_dropout(Twice())
+    module.drop.key = torch.tensor([[1, 2], [3, 4]])
+    ones = torch.ones(2, 50)
+    first, second = module(ones)
+    assert not torch.equal(first, second)
+    again = module(ones)
+    assert torch.equal(again[0], first)
+    assert torch.equal(again[1], second)
+
+
+def test_everything_is_dropped_with_probability_one() -> None:
+    layer = ExampleDropout(1.0, 1)
+    layer.key = torch.tensor([[1, 2]])
+    assert layer(torch.ones(1, 3)).tolist() == [[0.0, 0.0, 0.0]]
+
+
 def test_keys_depend_on_seed_epoch_and_example_and_on_nothing_else() -> None:
     seeds, ids = torch.tensor([3, 2**40]), torch.tensor([[5, 9, 2]])
     epochs = torch.tensor([1])
@@ -181,7 +231,6 @@ def test_dropout_is_replaced_wherever_it_is() -> None:
     assert [m.p for m in found] == [0.1, 0.2, 0.5]
     assert len({m.stream for m in found}) == 3
     assert not any(type(m) is nn.Dropout for m in module.modules())
-    assert isinstance(with_keyed_dropout(nn.Dropout(0.4)), ExampleDropout)
     x = normal(3, 4, seed=1).float()
     assert torch.equal(found[0](x), x)  # without a key: evaluation
 
