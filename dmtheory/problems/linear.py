@@ -1,20 +1,28 @@
 """Weighted least squares and ridge regression, in closed form for many weights."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from dmtheory.checks import check_choice, check_weights
+from dmtheory.checks import check_choice
 from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
-from dmtheory.placement import Placed
 from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Gaussian
 from dmtheory.problems.convex.lanes import in_lanes
+from dmtheory.problems.convex.minimum_norm import pseudo_inverse
+from dmtheory.problems.convex.newton import (
+    cholesky,
+    minimise,
+    with_factors,
+    with_inverses,
+)
 from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
+from dmtheory.problems.convex.tables import Tabular, check_table, checked_weights
 from dmtheory.problems.outputs import OF_RESPONSES
 from dmtheory.problems.quality import OF_REGRESSIONS, Quality
 from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
@@ -24,7 +32,7 @@ _SOLVED = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LeastSquares(Placed):
+class LeastSquares(Tabular):
     r"""Linear regression; the output is the prediction at each target.
 
     J(theta; w) = (1/W) sum_j w_j (y_j - x_j' theta)^2 / 2 + ridge/2 |theta|^2.
@@ -33,8 +41,9 @@ class LeastSquares(Placed):
     effect.
 
     Attributes:
-        data: Training examples and targets; add a column of ones for an intercept
-            (it is penalised like the rest).
+        data: Training examples and targets, a row of features each, of any real type
+            (all is computed in float64); add a column of ones for an intercept (it is
+            penalised like the rest).
         ridge: Penalty, >= 0.
         normalisation: "sum" or "count".
         output: The output function: prediction or squared-error.
@@ -46,10 +55,12 @@ class LeastSquares(Placed):
     output: str = "prediction"
 
     def __post_init__(self) -> None:
+        check_table(self.data)
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
         check_choice(self.output, tuple(OF_RESPONSES), "output")
-        if not self.ridge >= 0:
-            raise ValueError(f"ridge must be >= 0, got {self.ridge}")
+        if not (self.ridge >= 0 and math.isfinite(self.ridge)):
+            raise ValueError(f"ridge must be >= 0 and finite, got {self.ridge}")
+        self.table(self.data.x_train.device)
 
     @cached_property
     def description(self) -> Description:
@@ -91,9 +102,15 @@ class LeastSquares(Placed):
                 is a penalty.
 
         Returns:
-            Parameters with the gradient norm that was reached, a model.
+            Parameters with the gradient norm that was reached, a model. A model has
+            converged where its gradient is small beside its terms and the last
+            correction was at most 1e-7 of the parameters, measured in the units of
+            predictions; never where ridge leaves its curvature singular to rounding.
+
+        Raises:
+            ValueError: If weights are no weights.
         """
-        check_weights(weights, self.description.n_train)
+        weights = checked_weights(weights, self.description.n_train)
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
         if self.ridge > 0 and self.data.x_train.shape[1] > MOST_FACTORED:
             solver = self.on(weights.device, _solver)
@@ -107,29 +124,42 @@ class LeastSquares(Placed):
         )
 
     def _solve(self, scaled: Float[Tensor, "models train"]) -> tuple[Tensor, ...]:
-        data = self.data.to(scaled.device)
-        outer, moments = self.on(scaled.device, _products)
-        size = data.x_train.shape[1]
-        curvature = (scaled @ outer).unflatten(1, (size, size))
-        curvature.diagonal(dim1=1, dim2=2).add_(self.ridge)
-        target = (scaled @ moments).unsqueeze(-1)
-        factors = []
+        objective = self.on(scaled.device, _solver).objective(scaled.T.contiguous())
+        curvature = self._curvature(scaled)
         if self.ridge > 0:
-            factor = torch.linalg.cholesky(curvature)
-            params = torch.cholesky_solve(target, factor).squeeze(-1)
-            factors = [factor]
+            factors = [cholesky(curvature)]
+            system = with_factors(factors[0])
         else:
             # Subsets with fewer examples than features are singular.
-            inverse = torch.linalg.pinv(curvature, hermitian=True, rtol=1e-12)
-            params = (inverse @ target).squeeze(-1)
-        slope = torch.einsum("mij,mj->mi", curvature, params) - target.squeeze(-1)
-        # |X'Wy| <= sqrt(X'WX) sqrt(y'Wy) a feature: relative to that, so that features
-        # in small units are solved or refused like others.
-        response = scaled @ data.y_train.square()
+            factors = []
+            system = with_inverses(pseudo_inverse(curvature))
+        start = scaled.new_zeros(curvature.shape[1], 1, len(scaled))
+        # Its gradients are from the examples' residuals: they see what the curvature
+        # rounded, so that each step after the first corrects that.
+        found = minimise(objective, start, system, tolerance=math.inf)
+        params = found.params[:, 0].T
+        slope = objective.gradient(found.params, objective.predictions(found.params))
+        vanishes = self._vanishes(slope[:, 0].T, scaled, curvature)
+        return params, found.gradient_norm, found.converged & vanishes, *factors
+
+    def _curvature(self, scaled: Tensor) -> Float[Tensor, "models features features"]:
+        size = self.data.x_train.shape[1]
+        flat = scaled @ self.on(scaled.device, _products)
+        curvature = flat.unflatten(1, (size, size))
+        curvature.diagonal(dim1=1, dim2=2).add_(self.ridge)
+        return curvature
+
+    def _vanishes(
+        self, slope: Tensor, scaled: Tensor, curvature: Tensor
+    ) -> Bool[Tensor, " models"]:
+        """Return whether every entry of the gradient is small.
+
+        |X'Wy| <= sqrt(X'WX) sqrt(y'Wy) a feature: relative to that, so that features in
+        small units are solved or refused like others.
+        """
+        response = scaled @ self.table(scaled.device).y_train.square()
         bound = curvature.diagonal(dim1=1, dim2=2).sqrt() * response.sqrt()[:, None]
-        norm = slope.abs().amax(1)
-        solved = (slope.abs() <= _SOLVED * bound + 1e-300).all(1)
-        return params, norm, solved, *factors
+        return (slope.abs() <= _SOLVED * bound + 1e-300).all(1)
 
     def respond(
         self,
@@ -150,20 +180,22 @@ class LeastSquares(Placed):
 
     def quality(self, params: Float[Tensor, "models params"]) -> Quality:
         """Return half the mean squared error on the held-out examples."""
-        data = self.data.to(params.device)
-        return Quality.of_responses(params @ data.x_held_out.T, data.y_held_out)
+        data = self.table(params.device)
+        return Quality.of_responses(
+            params.double() @ data.x_held_out.T, data.y_held_out
+        )
 
     def predictions(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return x_j' theta as one column."""
-        return (self.data.to(params.device).x_train @ params).unsqueeze(-1)
+        return (self.table(params.device).x_train @ params.double()).unsqueeze(-1)
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return half the squared error."""
-        responses = self.data.to(predictions.device).y_train
+        responses = self.table(predictions.device).y_train
         return 0.5 * (responses - predictions.squeeze(-1)) ** 2
 
     def target_outputs(
@@ -181,20 +213,19 @@ class LeastSquares(Placed):
         return outputs.masked_fill(~fit.converged[:, None], torch.nan)
 
     def _measure(self, params: Tensor) -> Tensor:
-        data = self.data.to(params.device)
-        predictions = (params @ data.x_target.T).unsqueeze(-1)
+        data = self.table(params.device)
+        predictions = (params.double() @ data.x_target.T).unsqueeze(-1)
         return OF_RESPONSES[self.output](predictions, data.y_target)
 
 
-def _products(problem: LeastSquares, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return x_j x_j' and x_j y_j of every example."""
-    data = problem.data.to(device)
-    x = data.x_train
-    return (x[:, :, None] * x[:, None, :]).flatten(1), x * data.y_train[:, None]
+def _products(problem: LeastSquares, device: torch.device) -> Tensor:
+    """Return x_j x_j' of every example."""
+    x = problem.table(device).x_train
+    return (x[:, :, None] * x[:, None, :]).flatten(1)
 
 
 def _solver(problem: LeastSquares, device: torch.device) -> LinearSolver:
-    data = problem.data.to(device)
+    data = problem.table(device)
     # The gradient's scale is that of X'y/N: a tolerance free of the data's units.
     scale = (data.x_train.T @ data.y_train).abs().max().item() / data.n_train
     return LinearSolver(

@@ -3,38 +3,46 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from dmtheory.checks import check_choice, check_positive, check_weights
+from dmtheory.checks import check_choice, check_positive
 from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
-from dmtheory.placement import Placed
 from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Family
 from dmtheory.problems.convex.lanes import in_lanes
 from dmtheory.problems.convex.solve import LinearSolver
+from dmtheory.problems.convex.tables import Tabular, check_table, checked_weights
 from dmtheory.problems.outputs import OF_CLASSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
 from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearClassifier(Placed, ABC):
+class LinearClassifier(Tabular, ABC):
     """A ridge-penalised linear classifier, trained by Newton's method.
 
     Attributes:
-        data: Training examples and targets; add a column of ones for an intercept
-            (it is penalised like the rest).
+        data: Training examples and targets, a row of features each, of any real type
+            (all is computed in float64); add a column of ones for an intercept (it is
+            penalised like the rest).
         ridge: Penalty, > 0, so that the minimiser exists for separable subsets.
         normalisation: "sum" or "count".
         output: The output function: margin, max-margin, logit, log-likelihood, loss
             or probability.
-        tolerance: Largest absolute gradient entry of a converged model.
+        tolerance: Largest absolute gradient entry of a converged model. Its last
+            Newton step was also at most 1e-7 of its parameters, measured in the units
+            of predictions: with a tiny ridge a small gradient says little, as the
+            parameters may be off by gradient / ridge. A model that float64 cannot solve
+            so far, because ridge is near the rounding of its curvature, does not count
+            as converged.
     """
 
+    y_dtype: ClassVar[torch.dtype] = torch.int64
     data: Dataset
     ridge: float
     normalisation: Normalisation = "sum"
@@ -42,10 +50,12 @@ class LinearClassifier(Placed, ABC):
     tolerance: float = 1e-10
 
     def __post_init__(self) -> None:
+        check_table(self.data)
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
         check_choice(self.output, tuple(OF_CLASSES), "output")
         check_positive(self.ridge, "ridge")
         check_positive(self.tolerance, "tolerance")
+        self.table(self.data.x_train.device)
 
     @property
     @abstractmethod
@@ -93,12 +103,16 @@ class LinearClassifier(Placed, ABC):
             keep_factor: Whether to return the Hessian's Cholesky factor.
 
         Returns:
-            Parameters with the gradient norm that was reached, a model.
+            Parameters with the gradient norm that was reached, a model. A model whose
+            Hessian is singular to rounding has not converged.
+
+        Raises:
+            ValueError: If weights are no weights, or start is no place to begin.
         """
-        check_weights(weights, self.description.n_train)
+        weights = checked_weights(weights, self.description.n_train)
         scaled = weights * normaliser(weights, self.normalisation)[:, None]
         solver = self.on(weights.device, _solver)
-        return solver.fit(scaled.double(), start=start, keep_factor=keep_factor)
+        return solver.fit(scaled, start=start, keep_factor=keep_factor)
 
     def respond(
         self,
@@ -119,7 +133,7 @@ class LinearClassifier(Placed, ABC):
 
     def quality(self, params: Float[Tensor, "models params"]) -> Quality:
         """Return accuracy and mean cross-entropy on the held-out examples."""
-        data = self.data.to(params.device)
+        data = self.table(params.device)
         logits = self.logits(self._predict(params, data.x_held_out))
         return Quality.of_classes(logits, data.y_held_out)
 
@@ -127,13 +141,13 @@ class LinearClassifier(Placed, ABC):
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return the model's predictions z at every example."""
-        return self._predict(params, self.data.to(params.device).x_train)
+        return self._predict(params, self.table(params.device).x_train)
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return l_j as a function of the prediction at example j."""
-        y = self.family.encode(self.data.to(predictions.device).y_train)
+        y = self.family.encode(self.table(predictions.device).y_train)
         return self.family.losses(predictions[:, :, None], y)[:, 0]
 
     def target_outputs(
@@ -151,18 +165,18 @@ class LinearClassifier(Placed, ABC):
         return outputs.masked_fill(~fit.converged[:, None], torch.nan)
 
     def _predict(self, params: Tensor, x: Tensor) -> Tensor:
-        return x @ params.unflatten(-1, (-1, self.family.n_outputs))
+        return x @ params.double().unflatten(-1, (-1, self.family.n_outputs))
 
     def _measure(self, params: Tensor) -> Tensor:
-        data = self.data.to(params.device)
+        data = self.table(params.device)
         logits = self.logits(self._predict(params, data.x_target))
         return OF_CLASSES[self.output](logits, data.y_target)
 
 
 def _solver(problem: LinearClassifier, device: torch.device) -> LinearSolver:
-    data = problem.data.to(device)
+    data = problem.table(device)
     return LinearSolver(
-        x=data.x_train.double(),
+        x=data.x_train,
         y=data.y_train,
         family=problem.family,
         ridge=problem.ridge,

@@ -22,7 +22,8 @@ class LogisticRegression(LinearClassifier):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        classes = set(torch.cat([self.data.y_train, self.data.y_target]).tolist())
+        y = torch.cat([self.data.y_train, self.data.y_target, self.data.y_held_out])
+        classes = set(y.tolist())
         if not classes <= {0, 1}:
             raise ValueError(
                 f"data must have classes 0 and 1, got {sorted(classes)}: use "

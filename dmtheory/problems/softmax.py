@@ -15,9 +15,10 @@ class SoftmaxRegression(LinearClassifier):
     r"""Ridge-penalised multinomial logistic regression of K classes.
 
     J(Theta; w) = (1/W) sum_j w_j (logsumexp_k z_jk - z_j,y_j) + ridge/2 |Theta|^2
-    with z_j = Theta' x_j. All K columns are parameters; the penalty makes the
-    minimiser unique. Parameters run over features first, then classes. Training is
-    deterministic: seeds have no effect. F(empty) is the response of Theta = 0.
+    with z_j = Theta' x_j and K the number of classes of training examples and
+    targets. All K columns are parameters; the penalty makes the minimiser unique.
+    Parameters run over features first, then classes. Training is deterministic: seeds
+    have no effect. F(empty) is the response of Theta = 0.
     """
 
     def __post_init__(self) -> None:
@@ -28,11 +29,17 @@ class SoftmaxRegression(LinearClassifier):
                 "data must have whole classes 0, 1, ..., got "
                 f"{y.dtype} with smallest {y.min().item():g}"
             )
+        known, held_out = self.family.n_classes, self.data.y_held_out
+        if bool((held_out >= known).any()):
+            raise ValueError(
+                f"data must have held-out classes below {known}, as training examples "
+                f"and targets have, got {held_out.max().item()}: leave those rows out"
+            )
 
     @property
     def family(self) -> Categorical:
         """The cross-entropy."""
-        y = torch.cat([self.data.y_train, self.data.y_target, self.data.y_held_out])
+        y = torch.cat([self.data.y_train, self.data.y_target])
         return Categorical(max(int(y.max()) + 1, 2))
 
     def logits(

@@ -118,9 +118,9 @@ def test_the_digest_tells_procedures_and_data_apart() -> None:
     assert replace(problem).description.digest == problem.description.digest
 
 
-@pytest.mark.parametrize("ridge", [-1.0, math.nan])
-def test_a_negative_ridge_is_refused(ridge: float) -> None:
-    with pytest.raises(ValueError, match="ridge must be >= 0, got"):
+@pytest.mark.parametrize("ridge", [-1.0, math.nan, math.inf])
+def test_a_ridge_that_is_no_penalty_is_refused(ridge: float) -> None:
+    with pytest.raises(ValueError, match="ridge must be >= 0 and finite, got"):
         LeastSquares(data=DATA, ridge=ridge)
 
 

@@ -1,6 +1,7 @@
 """The objective of many penalised linear models that share their examples."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -42,6 +43,24 @@ class Objective:
         """Return J at parameters whose predictions are z."""
         data = (self.scaled * self.family.losses(z, self.y)).sum(0)
         return data + 0.5 * self.ridge * params.square().sum((0, 1))
+
+    def size(self, params: Params) -> Float[Tensor, " models"]:
+        """Return |D Theta| with D the features' root mean squares.
+
+        It is in the units of predictions, whatever the units of the features, and
+        sees the directions too that no example tells from zero.
+        """
+        return (params * self._spread).square().sum((0, 1)).sqrt()
+
+    @cached_property
+    def unit(self) -> Float[Tensor, ""]:
+        """What counts as one in predictions: a logit, or the responses' size."""
+        one = self.x.new_ones(())
+        return self.y.square().mean().sqrt() if self.family.quadratic else one
+
+    @cached_property
+    def _spread(self) -> Float[Tensor, "features 1 1"]:
+        return self.x.square().mean(0).sqrt()[:, None, None]
 
     def gradient(
         self, params: Params, means: Float[Tensor, "train outputs models"]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.checks import check_finite
 from dmtheory.problems.base import Fit
 from dmtheory.problems.convex.conjugate_gradients import (
     ConjugateGradients,
@@ -14,7 +14,13 @@ from dmtheory.problems.convex.conjugate_gradients import (
 )
 from dmtheory.problems.convex.families import Family
 from dmtheory.problems.convex.lanes import in_lanes
-from dmtheory.problems.convex.newton import Minimum, NewtonSystem, by_factors, minimise
+from dmtheory.problems.convex.newton import (
+    Minimum,
+    NewtonSystem,
+    by_factors,
+    cholesky,
+    minimise,
+)
 from dmtheory.problems.convex.objective import Objective, Params
 
 # With more parameters conjugate gradients are faster than one Hessian a model.
@@ -55,15 +61,22 @@ class LinearSolver:
             keep_factor: Whether to return the Hessian's Cholesky factor.
 
         Returns:
-            Parameters with the gradient norm that was reached, a model.
+            Parameters with the gradient norm that was reached, a model. Where a
+            factor is asked for and the Hessian has none, the model counts as not
+            converged.
+
+        Raises:
+            ValueError: If start is not finite, or no row of parameters for all models
+                or for each.
         """
-        first = self._start if start is None else start
-        starts = first.expand(len(scaled), -1)
+        first = self._start if start is None else self._checked(start, len(scaled))
+        starts = first.to(scaled.device).expand(len(scaled), -1)
         params, norm, converged, *factors = in_lanes(
             partial(self._minimise, keep_factor), scaled, starts
         )
         if keep_factor and not factors:
             factors = [self._factor(scaled, params)]
+            converged = converged & factors[0].isfinite().all(2).all(1)
         return Fit(
             params=params,
             gradient_norm=norm,
@@ -74,7 +87,7 @@ class LinearSolver:
     def _minimise(
         self, keep_factor: bool, scaled: Tensor, starts: Tensor
     ) -> tuple[Tensor, ...]:
-        objective = self._objective(scaled.T.contiguous())
+        objective = self.objective(scaled.T.contiguous())
         found = minimise(
             objective, self._matrix(starts), self._system, tolerance=self.tolerance
         )
@@ -87,13 +100,28 @@ class LinearSolver:
             return *certified, found.factor
         return certified
 
+    def _checked(self, start: Tensor, n_models: int) -> Float[Tensor, "#models params"]:
+        """Return where to begin in float64, or say why that is no place."""
+        shape, size = tuple(start.shape), self._n_params
+        if shape not in {(1, size), (n_models, size)}:
+            raise ValueError(
+                f"start must have shape (1, {size}) for all models or ({n_models}, "
+                f"{size}) for each, got {shape}"
+            )
+        if not start.is_floating_point():
+            raise ValueError(
+                f"start must be real, got {start.dtype}: cast it to torch.float64"
+            )
+        check_finite(start, "start")
+        return start.double()
+
     def _matrix(self, params: Float[Tensor, "models params"]) -> Params:
         return params.T.unflatten(0, (-1, self.family.n_outputs))
 
     def _factor(self, scaled: Tensor, params: Tensor) -> Tensor:
-        objective = self._objective(scaled.T)
+        objective = self.objective(scaled.T)
         means = self.family.means(objective.predictions(self._matrix(params)))
-        return torch.linalg.cholesky(objective.hessians(means))
+        return cholesky(objective.hessians(means))
 
     @property
     def _n_params(self) -> int:
@@ -130,9 +158,10 @@ class LinearSolver:
     @property
     def _full_objective(self) -> Objective:
         n_train = len(self.x)
-        return self._objective(self.x.new_full((n_train, 1), 1 / n_train))
+        return self.objective(self.x.new_full((n_train, 1), 1 / n_train))
 
-    def _objective(self, scaled: Float[Tensor, "train models"]) -> Objective:
+    def objective(self, scaled: Float[Tensor, "train models"]) -> Objective:
+        """Return J of models with these scaled weights."""
         return Objective(
             x=self.x,
             y=self.family.encode(self.y),
