@@ -110,7 +110,7 @@ def _neural(make: Callable[[], Problem], summary: str) -> Setting:
         paired=True,
         n_coordinates=60,
         n_averaged=100,
-        n_seeds=12,
+        n_seeds=20,
         n_units=26,
         step=0.1,
         curvature=GaussNewton(),
