@@ -21,7 +21,12 @@ from dmtheory.datamodels.estimators.ridge import (
 from dmtheory.datamodels.estimators.shrinkage import Shrinkage
 from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.datamodels.rows.spectrum import spectrum_of
-from dmtheory.designs import Bernoulli, ComplementaryPairs, FixedSize
+from dmtheory.designs import (
+    AntitheticPairs,
+    Bernoulli,
+    ComplementaryPairs,
+    FixedSize,
+)
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory.exhaustive import fixed_size_datamodel, population_regression
 
@@ -175,6 +180,49 @@ def test_a_vanishing_penalty_is_ols_and_its_standard_errors() -> None:
         torch.testing.assert_close(ridge.units, ols.units)
         assert ridge.degrees_of_freedom in {ols.degrees_of_freedom, 38, 39}
         torch.testing.assert_close(ridge.effective_parameters, ols.effective_parameters)
+
+
+def single_studies() -> dict[str, Sample]:
+    masks, outputs = linear(60, 9, 3, seed=7)
+    rows = torch.arange(60)
+    pairs = ComplementaryPairs(n_pairs=30, seed=1).weights(rows, 9)
+    fixed = FixedSize(size=4, seed=1)
+    antithetic = AntitheticPairs(p=0.3, seed=1).weights(rows, 9)
+    return {
+        "independent": independent_rows(masks, outputs),
+        "pairs": block_rows(pairs, outputs, size=2, has_mean=False),
+        "antithetic": block_rows(antithetic, outputs, size=2, has_mean=True),
+        "one size": independent_rows(
+            fixed.weights(rows, 9), outputs, null_directions=fixed.null_directions(9)
+        ),
+    }
+
+
+@pytest.mark.parametrize("errors", ["homoscedastic", "robust"])
+@pytest.mark.parametrize("kind", list(single_studies()))
+def test_one_penalty_by_a_factor_is_that_by_the_spectrum(
+    kind: str, errors: str
+) -> None:
+    # The same penalty twice is a choice, and goes by the eigendecomposition.
+    sample = single_studies()[kind]
+    one = Ridge(l2_penalties=(0.05,), errors=errors).fit(sample)
+    two = Ridge(l2_penalties=(0.05, 0.05), errors=errors).fit(sample)
+    for field in ("coefficients", "stderr", "units", "intercept", "penalty"):
+        torch.testing.assert_close(getattr(one, field), getattr(two, field))
+    torch.testing.assert_close(one.effective_parameters, two.effective_parameters)
+    assert one.degrees_of_freedom == two.degrees_of_freedom
+    assert one.certificate is not None
+    assert one.certificate.value.max() < 1e-12
+
+
+def test_a_singular_matrix_is_left_to_the_spectrum() -> None:
+    # The masks of one size, of which nobody was told, with hardly a penalty.
+    masks = FixedSize(size=4, seed=1).weights(torch.arange(60), 9)
+    sample = independent_rows(masks, masks @ normal(9, 2, seed=1))
+    found = Ridge(l2_penalties=(1e-14,)).fit(sample)
+    assert found.coefficients.sum(0).abs().max() < 1e-9
+    assert found.certificate is not None
+    assert found.certificate.converged.all()
 
 
 @pytest.mark.parametrize("n_train", [10, 60])

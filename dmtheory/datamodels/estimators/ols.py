@@ -18,6 +18,12 @@ from dmtheory.datamodels.estimators.standard_errors import (
     residual_rows,
 )
 from dmtheory.datamodels.rows.checks import check_columns, check_freedom
+from dmtheory.datamodels.rows.cholesky import (
+    cholesky_in_place,
+    inverse_in_place,
+    least_pivot,
+    solve_by,
+)
 from dmtheory.datamodels.rows.moments import (
     Centred,
     Columns,
@@ -188,19 +194,18 @@ def _solved(centred: Centred, null: Tensor) -> tuple[Tensor, Tensor]:
     scale = diagonal.mean()
     if len(null):
         gram.addmm_(null.T, null, alpha=float(scale))
-    failed = torch.empty((), dtype=torch.int32, device=gram.device)
-    factor, failed = torch.linalg.cholesky_ex(gram, out=(gram, failed))
-    pivots = factor.diagonal().square() / diagonal
-    if failed or bool(pivots.min() < _LEAST_PIVOT):
+    factor = cholesky_in_place(gram)
+    if factor is None or least_pivot(factor, diagonal) < _LEAST_PIVOT:
         raise ValueError(
             "masks must have linearly independent columns, got a column that depends "
             "on others (duplicates, or rows of one fixed size): merge such examples "
             "into one group, or state the design that fixes the size"
         )
-    coefficients = torch.cholesky_solve(centred.cross, factor)
-    inverse = torch.cholesky_inverse(factor)
+    coefficients = solve_by(factor, centred.cross)
+    inverse_in_place(factor)
+    inverse = factor
     if len(null):
-        inverse = inverse.addmm_(null.T, null, alpha=-1 / float(scale))
+        inverse.addmm_(null.T, null, alpha=-1 / float(scale))
     return coefficients, inverse
 
 

@@ -7,25 +7,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import check_positive
-from dmtheory.datamodels.estimators.linear_fit import (
-    Certificate,
-    LinearFit,
-    relative_residual,
+from dmtheory.datamodels.estimators.linear_fit import LinearFit
+from dmtheory.datamodels.estimators.ridge_law import (
+    ByInverse,
+    BySpectrum,
+    fit_with_law,
 )
-from dmtheory.datamodels.estimators.standard_errors import (
-    Units,
-    check_errors,
-    clustered_squares,
-    residual_rows,
-)
+from dmtheory.datamodels.estimators.standard_errors import check_errors
 from dmtheory.datamodels.rows.checks import check_columns
-from dmtheory.datamodels.rows.moments import intercept_of
+from dmtheory.datamodels.rows.cholesky import (
+    cholesky_in_place,
+    inverse_in_place,
+    least_pivot,
+    solve_by,
+)
+from dmtheory.datamodels.rows.moments import moments_of
 from dmtheory.datamodels.rows.sample import Sample
 from dmtheory.datamodels.rows.spectrum import Spectrum, spectrum_of
 
 # Penalties of the path, in units of the mean variance of a weight.
 _PATH = (1e-4, 1e4, 33)
-_RESIDUAL = 1e-8
+# A matrix whose factor has smaller squared pivots, over its diagonal, is singular.
+_LEAST_PIVOT = 1e-10
 # Effective degrees of freedom that a candidate's residuals have, at least; of few rows
 # this share. A chi^2 of 10 is below a third of its mean once in 500 times.
 _LEAST_FREEDOM = 10.0
@@ -47,6 +50,9 @@ class Ridge:
     rows as examples a vanishing penalty leaves of the outputs little more than one
     direction, whose share is by luck small for some targets. There alone choices may
     differ from those of scikit-learn's RidgeCV.
+
+    A single penalty takes one Cholesky factor, and one Gram matrix of memory, instead
+    of the eigendecomposition's four.
 
     Standard errors are those of A^-1 X'(y - E y), A = X'X + m lambda: intervals cover
     E beta-hat at the penalty taken, which is shrunk toward 0, and not beta. The choice
@@ -77,24 +83,21 @@ class Ridge:
         Raises:
             ValueError: If columns of masks are constant or equal.
         """
+        robust = self.errors == "robust"
+        if self.l2_penalties is not None and len(self.l2_penalties) == 1:
+            fit = _by_inverse(sample, self.l2_penalties[0], robust=robust)
+            if fit is not None:
+                return fit
         found = chosen_ridge(sample, self.l2_penalties)
-        spectrum, penalty = found.spectrum.with_basis(), found.penalty
-        coefficients, columns = found.coefficients, spectrum.columns
-        share = spectrum.values[:, None] * spectrum.shrunk(penalty)
-        stderr, units, freedom, residual = _law(
-            spectrum, coefficients, penalty, robust=self.errors == "robust"
-        )
-        return LinearFit(
-            coefficients=coefficients,
-            intercept=intercept_of(sample, columns, coefficients),
-            stderr=stderr,
-            units=units,
-            degrees_of_freedom=max(int(freedom.min()), 1),
-            effective_parameters=share.sum(0) + float(sample.has_mean),
-            penalty=penalty,
-            certificate=Certificate(
-                kind="residual", value=residual, tolerance=_RESIDUAL
-            ),
+        spectrum = found.spectrum.with_basis()
+        return fit_with_law(
+            sample,
+            spectrum.columns,
+            found.coefficients,
+            found.penalty,
+            BySpectrum(spectrum, found.penalty),
+            cross_size=spectrum.cross_size,
+            robust=robust,
         )
 
 
@@ -188,70 +191,44 @@ def leave_one_out_errors(
     return total
 
 
-def _law(
-    spectrum: Spectrum,
-    coefficients: Float[Tensor, "train targets"],
-    penalty: Float[Tensor, " targets"],
-    *,
-    robust: bool,
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Return standard errors, units, their freedom and the certificate's value."""
-    sample, columns = spectrum.sample, spectrum.columns
-    shrunk = spectrum.shrunk(penalty)
-    share = spectrum.values[:, None] * shrunk
-    left, freedom = spectrum.freedom(share)
-    units = Units(columns.n_blocks, coefficients.numel())
-    scores = torch.zeros_like(coefficients)
-    squares = torch.zeros_like(penalty)
-    variance = torch.zeros_like(coefficients)
-    for rows in residual_rows(sample, columns, coefficients):
-        units.add(rows)
-        scores += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
-        squares += rows.residuals.square().sum((0, 1))
-        if robust:
-            variance += _robust(spectrum, rows.x, rows.residuals, penalty)
-    inflation = columns.n_rows / left
-    if robust:
-        variance = variance * inflation
-    else:
-        spread = spectrum.basis.square() @ (spectrum.values[:, None] * shrunk.square())
-        variance = spread * squares / left
-    rest = scores - columns.n_blocks * penalty * coefficients
-    residual = relative_residual(
-        rest, spectrum.cross_size, sample.shift, columns.n_rows
-    )
-    found = _units(spectrum, units, coefficients, penalty, inflation)
-    return variance.sqrt(), found, freedom, residual
+def _by_inverse(sample: Sample, l2_penalty: float, *, robust: bool) -> LinearFit | None:
+    """Fit one penalty by a Cholesky factor, in about one Gram matrix of memory.
 
+    Returns:
+        The fit; None where there are fewer rows than columns, so that the kernel is
+        smaller, or where the matrix is singular but for rounding.
 
-def _robust(
-    spectrum: Spectrum, x: Tensor, residuals: Tensor, penalty: Tensor
-) -> Float[Tensor, "train targets"]:
-    """Return sum over blocks of (A^-1 x'e)^2, for each distinct penalty at once."""
-    total = x.new_zeros(x.shape[2], residuals.shape[2])
-    turned = x @ spectrum.basis
-    for value in penalty.unique():
-        mine = penalty == value
-        moves = (turned * spectrum.shrunk(value)[:, 0]) @ spectrum.basis.T
-        total[:, mine] = clustered_squares(moves, residuals[:, :, mine])
-    return total
-
-
-def _units(
-    spectrum: Spectrum,
-    units: Units,
-    coefficients: Tensor,
-    penalty: Tensor,
-    inflation: Tensor,
-) -> Float[Tensor, "units train targets"] | None:
-    """Return beta + B c A^-1 (X_b'e_b - m_b lambda beta), whose mean is beta.
-
-    As for OLS, but scores sum to m lambda beta; c^2 is rows over residual freedom.
+    Raises:
+        ValueError: If columns of masks are constant or equal.
     """
-    if not units.wanted:
+    if sample.n_blocks < sample.n_train:
         return None
-    sizes = units.sizes.to(penalty)[:, None, None]
-    scores = units.sums() - sizes * penalty * coefficients
-    turned = torch.einsum("jr,ujt->urt", spectrum.basis, scores)
-    moves = spectrum.basis @ (spectrum.shrunk(penalty) * turned)
-    return coefficients + units.n * inflation.sqrt() * moves
+    centred, null = moments_of(sample).centred(), sample.null_directions
+    columns, gram = centred.columns, centred.gram
+    check_columns(columns)
+    ridge = columns.n_blocks * l2_penalty
+    diagonal = gram.diagonal().add_(ridge).clone()
+    cross_size = centred.cross.abs().amax(0)
+    factor = cholesky_in_place(gram)
+    if factor is None or least_pivot(factor, diagonal) < _LEAST_PIVOT:
+        return None
+    coefficients = solve_by(factor, centred.cross)
+    inverse_in_place(factor)
+    if len(null):
+        coefficients -= null.T @ (null @ coefficients)
+        factor.addmm_(null.T, null, alpha=-1 / ridge)
+    resolvent = ByInverse(
+        inverse=factor,
+        ridge=ridge,
+        n_rows=columns.n_rows - int(sample.has_mean),
+        rank=sample.n_train - len(null),
+    )
+    return fit_with_law(
+        sample,
+        columns,
+        coefficients,
+        torch.full_like(cross_size, l2_penalty),
+        resolvent,
+        cross_size=cross_size,
+        robust=robust,
+    )

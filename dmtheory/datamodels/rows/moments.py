@@ -15,6 +15,8 @@ from dmtheory.designs.seeds import Purpose, random_words
 _MOST_INTEGER_ROWS = 2**28
 _MULTIPLE = 8
 _LEAST_SIDE = 32
+# Columns multiplied at a time.
+_STRIP = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,15 +107,11 @@ class Moments:
 
     def __sub__(self, part: "Moments") -> "Moments":
         """Return the moments of the rows that are not in a part of these."""
-        return self + part.negative()
-
-    def negative(self) -> "Moments":
-        """Return moments that take away what these add."""
         return Moments(
-            columns=self.columns.negative(),
-            gram=-self.gram,
-            cross=-self.cross,
-            output_squares=-self.output_squares,
+            columns=self.columns + part.columns.negative(),
+            gram=self.gram - part.gram,
+            cross=self.cross - part.cross,
+            output_squares=self.output_squares - part.output_squares,
         )
 
     def about(
@@ -122,22 +120,22 @@ class Moments:
         """Return the moments of rows whose means had x and y subtracted.
 
         sum (x_k - c)(x_k - c)' = X'X - s c' - c s' + n c c' over the n rows with an
-        intercept, s their sum; the others are as they are.
+        intercept, s their sum; the others are as they are. These moments are used up:
+        a Gram matrix may be most of a device's memory, so it is overwritten.
         """
         n = self.columns.n_means
         if n == 0:
             return Centred(self.columns, self.gram, self.cross, self.output_squares)
         s, t = self.columns.mean_sum, self.columns.output_sum
-        # Rank-one updates in place: these matrices may be most of a device's memory.
         return Centred(
             self.columns,
-            self.gram.addr(s, x, alpha=-1).addr_(x, n * x - s),
-            self.cross.addr(s, y, alpha=-1).addr_(x, n * y - t),
+            self.gram.addr_(s, x, alpha=-1).addr_(x, n * x - s),
+            self.cross.addr_(s, y, alpha=-1).addr_(x, n * y - t),
             self.output_squares - 2 * t * y + n * y * y,
         )
 
     def centred(self) -> "Centred":
-        """Return the moments about the rows' own means."""
+        """Return the moments about the rows' own means; these are used up."""
         return self.about(self.columns.x_mean, self.columns.y_mean)
 
 
@@ -159,8 +157,21 @@ class Centred:
 
 
 def moments_of(sample: Sample) -> Moments:
-    """Return the moments of all rows, one chunk in memory at a time."""
-    return reduce(_add_into, (_moments(chunk, sample) for chunk in sample.chunks()))
+    """Return the moments of all rows, one chunk and one Gram matrix in memory."""
+    n_train, n_targets = sample.n_train, len(sample.shift)
+    gram = sample.shift.new_zeros(n_train, n_train)
+    cross = sample.shift.new_zeros(n_train, n_targets)
+    squares = torch.zeros_like(sample.shift)
+    columns = []
+    for chunk in sample.chunks():
+        x, y = chunk.x.flatten(0, 1), chunk.y.flatten(0, 1)
+        columns.append(_columns(chunk, sample))
+        add_products(gram, x)
+        cross.addmm_(x.T, y)
+        squares += y.square().sum(0)
+    return Moments(
+        columns=reduce(add, columns), gram=gram, cross=cross, output_squares=squares
+    )
 
 
 def columns_of(sample: Sample) -> Columns:
@@ -199,42 +210,47 @@ def intercept_of(
     return sample.shift + columns.y_mean - x_mean @ coefficients
 
 
-def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:
-    """Return X'X, by integer products where 2X is a small integer.
+def add_products(
+    total: Float[Tensor, "train train"], x: Float[Tensor, "rows train"]
+) -> None:
+    """Add X'X in place, by integer products where 2X is a small integer.
 
     Integers of 8 bits are multiplied and summed in 32 bits, without rounding, and
-    several times as fast as in float64. Other entries take float64.
+    several times as fast as in float64. Other entries take float64. A strip of columns
+    at a time, below the diagonal, so that no second matrix of this size is made.
     """
-    doubled = 2 * x
-    small = doubled.to(torch.int8)
-    if len(x) > _MOST_INTEGER_ROWS or not bool((small == doubled).all()):
-        return x.T @ x
-    # Matrix units want sides that are multiples of 8; zeros add nothing.
+    n_train = x.shape[1]
+    small = _small_integers(x)
+    for start in range(0, n_train, _STRIP):
+        stop = min(start + _STRIP, n_train)
+        if small is None:
+            strip = x[:, start:].T @ x[:, start:stop]
+        else:
+            left, right = small[:, start:], small[:, start : start + _STRIP]
+            product = torch._int_mm(left.T.contiguous(), right.contiguous())
+            strip = product[: n_train - start, : stop - start].double().div_(4)
+        total[start:, start:stop] += strip
+        total[start:stop, stop:] += strip[stop - start :].T
+
+
+def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:
+    """Return X'X, without rounding where 2X is a small integer."""
+    total = x.new_zeros(x.shape[1], x.shape[1])
+    add_products(total, x)
+    return total
+
+
+def _small_integers(x: Float[Tensor, "rows train"]) -> Tensor | None:
+    """Return 2X in 8 bits, with zeros added; None where that is not exact.
+
+    Matrix units want sides that are multiples of 8; zeros add nothing.
+    """
     rows, train = (max(-(-n // _MULTIPLE) * _MULTIPLE, _LEAST_SIDE) for n in x.shape)
-    padded = small.new_zeros(rows, train)
-    padded[: x.shape[0], : x.shape[1]] = small
-    product = torch._int_mm(padded.T.contiguous(), padded)
-    return product[: x.shape[1], : x.shape[1]].double().div_(4)
-
-
-def _add_into(total: Moments, part: Moments) -> Moments:
-    """Add without a third Gram matrix; the total's own is overwritten."""
-    return Moments(
-        columns=total.columns + part.columns,
-        gram=total.gram.add_(part.gram),
-        cross=total.cross.add_(part.cross),
-        output_squares=total.output_squares + part.output_squares,
-    )
-
-
-def _moments(chunk: Chunk, sample: Sample) -> Moments:
-    x, y = chunk.x.flatten(0, 1), chunk.y.flatten(0, 1)
-    return Moments(
-        columns=_columns(chunk, sample),
-        gram=integer_gram(x),
-        cross=x.T @ y,
-        output_squares=y.square().sum(0),
-    )
+    padded = torch.zeros(rows, train, dtype=torch.int8, device=x.device)
+    doubled = 2 * x
+    padded[: x.shape[0], : x.shape[1]] = doubled
+    exact = bool((padded[: x.shape[0], : x.shape[1]] == doubled).all())
+    return padded if exact and len(x) <= _MOST_INTEGER_ROWS else None
 
 
 def _columns(chunk: Chunk, sample: Sample) -> Columns:
