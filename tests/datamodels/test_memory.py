@@ -1,15 +1,16 @@
 """Peaks of memory, counted in Gram matrices, from every allocation that torch makes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from samples import unchecked
+from samples import normal, unchecked
 from torch.profiler import ProfilerActivity, profile
 
 from dmtheory import OLS, Lasso, Ridge
-from dmtheory.datamodels.estimators import ridge_law
+from dmtheory.datamodels.estimators import ridge_law, standard_errors
 from dmtheory.datamodels.rows import moments
 from dmtheory.datamodels.rows.sample import Chunk, Sample, make_chunk
 from dmtheory.designs import Bernoulli
@@ -78,3 +79,26 @@ def test_the_peak_is_a_few_gram_matrices(
     sample = streamed(N_TRAIN, N_TRAIN + 200)
     found = peak_bytes(lambda: estimator.fit(sample)) / 8 / N_TRAIN**2
     assert gram_matrices < found < gram_matrices + 0.6
+
+
+@pytest.mark.parametrize(
+    ("estimator", "most"), [(OLS(), 4.3), (Ridge(l2_penalties=(0.1,)), 5.4)]
+)
+def test_many_targets_take_a_few_matrices_of_coefficients(
+    monkeypatch: pytest.MonkeyPatch, estimator: Any, most: float
+) -> None:
+    # No units: at the sizes where this matters they are left out.
+    monkeypatch.setattr(standard_errors, "_MAX_UNIT_ENTRIES", 1)
+    n_train, n_targets = 300, 3000
+    beta = normal(n_train, n_targets, seed=1)
+    plain = streamed(n_train, 600)
+
+    def chunks() -> Iterator[Chunk]:
+        for chunk in plain.chunks():
+            y = chunk.x @ beta + chunk.y
+            yield replace(chunk, y=y, block_means=y.mean(1))
+
+    sample = replace(plain, chunks=chunks, shift=torch.zeros(n_targets).double())
+    gram, y = n_train**2, 5 * ROWS * n_targets
+    found = peak_bytes(lambda: estimator.fit(sample)) / 8 - gram - y
+    assert found / n_train / n_targets < most

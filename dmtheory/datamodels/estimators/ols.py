@@ -13,6 +13,7 @@ from dmtheory.datamodels.estimators.linear_fit import (
 )
 from dmtheory.datamodels.estimators.standard_errors import (
     Units,
+    add_scores,
     check_errors,
     clustered_squares,
     residual_rows,
@@ -123,24 +124,25 @@ class OLS:
         """
         units = Units(columns.n_blocks, coefficients.numel())
         squares = torch.zeros(2, coefficients.shape[1]).to(coefficients)
-        robust, rest = torch.zeros_like(coefficients), torch.zeros_like(coefficients)
+        rest = torch.zeros_like(coefficients)
+        robust = torch.zeros_like(rest) if self.errors == "robust" else None
         for rows in residual_rows(sample, columns, coefficients):
             units.add(rows)
-            rest += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
+            add_scores(rest, rows)
             square = rows.residuals.square().sum(0)
             mean = square[0] if sample.has_mean else torch.zeros_like(square[0])
             squares += torch.stack([mean, square.sum(0) - mean])
-            if self.errors == "robust":
+            if robust is not None:
                 robust += clustered_squares(rows.x @ inverse, rows.residuals)
         inflation = columns.n_rows / freedom
-        if self.errors == "robust":
+        if robust is not None:
             variance = robust * inflation
         else:
             variance = _homoscedastic(sample, columns, inverse, squares, freedom)
         found = None
         if units.wanted:
             found = coefficients + units.n * inflation**0.5 * (inverse @ units.sums())
-        return variance.clamp_min(0.0).sqrt(), found, rest
+        return variance.clamp_min_(0.0).sqrt_(), found, rest
 
 
 def _homoscedastic(

@@ -14,6 +14,7 @@ from dmtheory.datamodels.estimators.linear_fit import (
 )
 from dmtheory.datamodels.estimators.standard_errors import (
     Units,
+    add_scores,
     clustered_squares,
     residual_rows,
 )
@@ -188,30 +189,30 @@ def fit_with_law(
     units = Units(columns.n_blocks, coefficients.numel())
     scores = torch.zeros_like(coefficients)
     squares = torch.zeros_like(penalty)
-    variance = torch.zeros_like(coefficients)
+    variance = torch.zeros_like(coefficients) if robust else None
     for rows in residual_rows(sample, columns, coefficients):
         units.add(rows)
-        scores += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
+        add_scores(scores, rows)
         squares += rows.residuals.square().sum((0, 1))
-        if robust:
+        if variance is not None:
             variance += resolvent.robust(rows.x, rows.residuals)
     left, freedom = resolvent.freedom()
     inflation = columns.n_rows / left
-    if robust:
-        variance *= inflation
+    if variance is None:
+        variance = resolvent.spread() * (squares / left)
     else:
-        variance = resolvent.spread() * squares / left
+        variance *= inflation
     found = None
     if units.wanted:
         sizes = units.sizes.to(penalty)[:, None, None]
         moves = resolvent.applied(units.sums() - sizes * penalty * coefficients)
         found = coefficients + units.n * inflation.sqrt() * moves
-    rest = scores - columns.n_blocks * penalty * coefficients
+    rest = scores.sub_(columns.n_blocks * penalty * coefficients)
     used = resolvent.used() + float(sample.has_mean)
     return LinearFit(
         coefficients=coefficients,
         intercept=intercept_of(sample, columns, coefficients),
-        stderr=variance.sqrt(),
+        stderr=variance.sqrt_(),
         units=found,
         degrees_of_freedom=max(int(freedom.min()), 1),
         effective_parameters=used.expand_as(penalty),

@@ -17,7 +17,7 @@ from dmtheory.datamodels.estimators.ridge import (
     leave_one_out_errors,
     leaving_residuals,
 )
-from dmtheory.datamodels.estimators.standard_errors import residual_rows
+from dmtheory.datamodels.estimators.standard_errors import add_scores, residual_rows
 from dmtheory.datamodels.rows.checks import check_columns
 from dmtheory.datamodels.rows.moments import intercept_of
 from dmtheory.datamodels.rows.sample import Sample
@@ -157,7 +157,7 @@ class _Toward:
         left = (left - self.used).clamp_min(1e-6 * columns.n_rows)
         scores, squares = torch.zeros_like(beta), torch.zeros_like(self.penalty)
         for rows in residual_rows(sample, columns, beta):
-            scores += torch.einsum("brj,brt->jt", rows.x, rows.residuals)
+            add_scores(scores, rows)
             squares += rows.residuals.square().sum((0, 1))
         g = self.prior - spectrum.basis @ (share * self.along)
         c = torch.where(self.curvature > 0, self.curvature, 1.0)

@@ -44,6 +44,11 @@ def residual_rows(
         yield Rows(centred.x, centred.y - centred.x @ coefficients)
 
 
+def add_scores(total: Float[Tensor, "train targets"], rows: Rows) -> None:
+    """Add x'e of a chunk in place."""
+    total.addmm_(rows.x.flatten(0, 1).T, rows.residuals.flatten(0, 1))
+
+
 def clustered_squares(
     left: Float[Tensor, "blocks rows train"],
     right: Float[Tensor, "blocks rows targets"],
