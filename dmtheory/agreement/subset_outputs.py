@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import as_matrix, check_at_least, check_finite
+from dmtheory.datamodels.rows.law import check_law
 from dmtheory.datamodels.rows.players import players_of, unit_size
 from dmtheory.designs import SubsetDesign
 from dmtheory.identity import digest, numbered
@@ -204,6 +205,7 @@ def evaluation_of_arrays(
         The outputs by subset and seed.
 
     Raises:
+        TypeError: If the design is not one that arrays can be checked against.
         ValueError: If shapes differ, or the arrays contradict what was stated.
     """
     x = as_matrix(masks, "masks", "models x train")
@@ -234,6 +236,8 @@ def evaluation_of_arrays(
             f"masks must repeat {n_replicates} times in consecutive rows, as "
             "n_replicates says"
         )
+    if design is not None:
+        check_law(rows[:, 0], design)
     return SubsetOutputs(
         weights=rows[:, 0],
         outputs=y.unflatten(0, (-1, n_replicates)),

@@ -18,6 +18,7 @@ from dmtheory import Attribution, Interval, Responses, fit_datamodel, lds
 from dmtheory.agreement.lds import lds_table, noise_ceiling, rank_correlations
 from dmtheory.agreement.subset_outputs import evaluation_of, evaluation_of_arrays
 from dmtheory.designs import (
+    AntitheticPairs,
     Bernoulli,
     ComplementaryPairs,
     CoordinatePairs,
@@ -467,3 +468,27 @@ def test_names_on_a_table_are_distinct_and_the_reference_is_one() -> None:
         lds_table([], responses)
     with pytest.raises(ValueError, match="reference must be one of a; got 'b'"):
         lds_table([("a", MINE)], responses, reference="b")
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        (ComplementaryPairs(n_pairs=20), "consecutive rows are no complements"),
+        (Bernoulli(p=0.1), "p = 0.1 was stated, but their share of ones is 0"),
+        (AntitheticPairs(p=0.45, n_pairs=20), "rows have an example in both"),
+        (AntitheticPairs(p=0.55, n_pairs=20), "rows have an example in neither"),
+        (FixedSize(size=4), "size 4 was stated, but rows hold"),
+    ],
+)
+def test_a_design_that_the_masks_contradict_is_refused(
+    design: Any, message: str
+) -> None:
+    masks = Bernoulli(p=0.5, seed=1).weights(torch.arange(40), 8)
+    outputs = normal(40, 2, seed=1)
+    with pytest.raises(ValueError, match=message):
+        evaluation_of_arrays(masks, outputs, design=design)
+    twice = masks.repeat_interleave(2, 0)
+    with pytest.raises(ValueError, match=message):
+        evaluation_of_arrays(
+            twice, normal(80, 2, seed=2), design=design, n_replicates=2
+        )

@@ -309,7 +309,9 @@ def test_what_a_pilot_cannot_tell_is_refused() -> None:
         models_needed(evaluation_of_arrays(x, y), Correlation(0.5))
     antithetic = AntitheticPairs(p=0.3, n_pairs=25)
     with pytest.raises(TypeError, match="independent rows or complementary pairs"):
-        models_needed(evaluation_of_arrays(x, y, design=antithetic), Correlation(0.5))
+        opposite = antithetic.weights(torch.arange(50), x.shape[1])
+        pilot = evaluation_of_arrays(opposite, y, design=antithetic)
+        models_needed(pilot, Correlation(0.5))
     for goal in (Correlation, Score):
         with pytest.raises(ValueError, match=r"value must lie in \(0, 1\), got 1"):
             goal(1.0)

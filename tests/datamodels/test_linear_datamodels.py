@@ -389,3 +389,10 @@ def test_ols_converges_to_the_population_coefficients() -> None:
     assert found.stderr is not None
     assert ((found.scores - beta).abs() < 5 * found.stderr).all()
     assert found.stderr.max() < 0.2 * beta.abs().max()
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_outputs_beyond_the_range_of_squares_are_refused(scale: float) -> None:
+    masks = Bernoulli(p=0.5, seed=1).weights(torch.arange(40), 4)
+    with pytest.raises(ValueError, match="got another at target 0: measure them in"):
+        fit_datamodel(masks, scale * normal(40, 2, seed=1), design=Bernoulli(p=0.5))

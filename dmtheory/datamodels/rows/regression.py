@@ -9,19 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import as_matrix
-from dmtheory.datamodels.rows.players import Players, players_of, unit_size
+from dmtheory.datamodels.rows.law import block_structure, check_law, variances
+from dmtheory.datamodels.rows.players import Players, players_of
 from dmtheory.datamodels.rows.sample import CHUNK, Chunk, Sample, make_chunk
-from dmtheory.designs import (
-    AntitheticPairs,
-    Bernoulli,
-    ComplementaryPairs,
-    DisjointBlocks,
-    FixedSize,
-    LeaveKOut,
-    RandomDirections,
-    Stratified,
-    SubsetDesign,
-)
+from dmtheory.designs import RandomDirections, SubsetDesign
 from dmtheory.designs.base import Design
 from dmtheory.estimand import Point
 from dmtheory.identity import digest, numbered
@@ -32,6 +23,8 @@ from dmtheory.responses.store import DIVERGED, ResponseStore
 
 # Weights of this many entries (1 GiB) are held; more are recomputed at every pass.
 HELD = 2**27
+# Outputs whose squares float64 can sum.
+_LARGEST = 1e140
 
 # How an estimand names the law of a design's rows; a row of a complementary pair is
 # a Bernoulli(1/2) subset, one of a partition Bernoulli(1/parts).
@@ -142,7 +135,7 @@ def from_arrays(
     Raises:
         TypeError: If the design is not one that arrays can be checked against.
         ValueError: If shapes differ, entries are not finite, masks are not 0 and 1,
-            or they contradict the design.
+            or they contradict the design, or squares of outputs leave float64's range.
     """
     x = as_matrix(masks, "masks", "models x train")
     y = as_matrix(outputs, "outputs", "models x targets")
@@ -154,6 +147,7 @@ def from_arrays(
     if bool(((x != 0) & (x != 1)).any()):
         raise ValueError("masks must hold 0 and 1 only")
     check_law(x, design)
+    _check_range(y)
     size, has_mean = block_structure(design)
     shift = y.mean(0)
     ids = torch.arange(len(x) // size)
@@ -184,88 +178,15 @@ def from_arrays(
     )
 
 
-def block_structure(design: Design) -> tuple[int, bool]:
-    """Return how many consecutive rows share a seed, and whether their mean varies."""
-    size = unit_size(design)
-    if isinstance(design, AntitheticPairs):
-        return size, design.p != 0.5
-    return size, size == 1
-
-
-def variances(design: Design, n_players: int) -> Float[Tensor, " train"]:
-    """Return a_i such that the covariance of weights is diag(a), less null directions.
-
-    p(1-p) under independent inclusion; k(N-k)/(N(N-1)) for one fixed size k, within
-    each stratum where there are several.
-    """
-    if isinstance(design, RandomDirections):
-        return torch.full((n_players,), design.step**2, dtype=torch.float64)
-    assert isinstance(design, SubsetDesign)
-    if isinstance(design, Stratified):
-        diagonal = design.covariance(n_players).diagonal()
-    else:
-        p = design.inclusion(n_players)
-        diagonal = torch.full((n_players,), p * (1 - p), dtype=torch.float64)
-    null = design.null_directions(n_players)
-    return diagonal / (1 - null.square().sum(0))
-
-
-def check_law(masks: Float[Tensor, "models train"], design: SubsetDesign) -> None:
-    """Raise unless masks of 0 and 1 can be of the stated design.
-
-    Raises:
-        TypeError: If the design is not one that arrays can be checked against.
-        ValueError: If the masks contradict it.
-    """
-    size, _ = block_structure(design)
-    if len(masks) % size:
+def _check_range(outputs: Tensor) -> None:
+    """Raise ValueError where sums of squares would overflow or vanish."""
+    spread = (outputs - outputs.mean(0)).abs().amax(0)
+    bad = (outputs.abs().amax(0) > _LARGEST) | ((spread > 0) & (spread < 1 / _LARGEST))
+    if bool(bad.any()):
         raise ValueError(
-            f"design must match the masks: blocks of {size} models were stated, but "
-            f"there are {len(masks)} rows"
-        )
-    match design:
-        case Bernoulli() | AntitheticPairs():
-            _check_share(masks, design.p)
-        case ComplementaryPairs() | DisjointBlocks():
-            _check_parts(masks, size)
-        case FixedSize():
-            _check_size(masks, design.size)
-        case LeaveKOut():
-            _check_size(masks, masks.shape[1] - design.k)
-        case _:
-            raise TypeError(
-                "design of arrays must be Bernoulli, FixedSize, LeaveKOut, "
-                "ComplementaryPairs, AntitheticPairs or DisjointBlocks, got "
-                f"{type(design).__name__}"
-            )
-
-
-def _check_share(masks: Tensor, p: float) -> None:
-    share = masks.mean().item()
-    sigma = (p * (1 - p) / masks.numel()) ** 0.5
-    # Eight standard deviations: no honest masks are refused.
-    if abs(share - p) > 8 * sigma:
-        raise ValueError(
-            f"design must match the masks: p = {p:g} was stated, but their share of "
-            f"ones is {share:.4f}"
-        )
-
-
-def _check_parts(masks: Tensor, size: int) -> None:
-    if bool((masks.unflatten(0, (-1, size)).sum(1) != 1).any()):
-        what = "complementary pairs" if size == 2 else f"partitions into {size} parts"
-        raise ValueError(
-            f"design must match the masks: {what} were stated, but consecutive rows "
-            f"are no {'complements' if size == 2 else 'partitions'}"
-        )
-
-
-def _check_size(masks: Tensor, size: int) -> None:
-    sizes = masks.sum(1)
-    if bool((sizes != size).any()):
-        raise ValueError(
-            f"design must match the masks: size {size} was stated, but rows hold "
-            f"{int(sizes.min())} to {int(sizes.max())} examples"
+            f"outputs must be 0 or between {1 / _LARGEST:g} and {_LARGEST:g} in size, "
+            f"got another at target {int(bad.nonzero()[0])}: measure them in another "
+            "unit"
         )
 
 
