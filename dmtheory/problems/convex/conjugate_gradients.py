@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from dmtheory.problems.convex.newton import Step
 from dmtheory.problems.convex.objective import Objective, Params
 
 _MAX_ITERATIONS = 1000
@@ -115,7 +114,7 @@ class ConjugateGradients:
 
     preconditioner: Preconditioner
 
-    def __call__(self, objective: Objective, means: Tensor, gradient: Params) -> Step:
+    def __call__(self, objective: Objective, means: Tensor, gradient: Params) -> Params:
         """Return d with |H d + g| small for every model."""
         octaves = self.preconditioner.octaves(objective)
         residual = -gradient
@@ -138,7 +137,7 @@ class ConjugateGradients:
             ratio = following / product.clamp_min(1e-300)
             direction = torch.addcmul(ready, direction, ratio) * unsolved
             product = following * unsolved
-        return Step(solution, None)
+        return solution
 
 
 def _dot(a: Params, b: Params) -> Float[Tensor, " models"]:

@@ -19,24 +19,19 @@ _CERTAIN = 1e-7
 _FLOOR = 1e-3
 
 
-class Step(NamedTuple):
-    """Newton directions, with the factors of the Hessians where there are any.
+class _At(NamedTuple):
+    """Parameters, and the predictions that they make."""
 
-    Attributes:
-        direction: d with H d = -g, a model; NaN where H is singular to rounding.
-        factor: Lower Cholesky factor of H, a model; NaN there too.
-    """
-
-    direction: Params
-    factor: Float[Tensor, "models params params"] | None
+    params: Params
+    predictions: Float[Tensor, "train outputs models"]
 
 
 @runtime_checkable
 class NewtonSystem(Protocol):
     """A rule that solves H d = -g for every model."""
 
-    def __call__(self, objective: Objective, means: Tensor, gradient: Params) -> Step:
-        """Return the directions, given the family's means and the gradient."""
+    def __call__(self, objective: Objective, means: Tensor, gradient: Params) -> Params:
+        """Return d, NaN where H is singular, given the family's means and g."""
         ...
 
 
@@ -49,14 +44,11 @@ class Minimum:
         gradient_norm: Largest absolute entry of the gradient there, a model.
         converged: Whether that is at most the tolerance and the last Newton step was
             at most 1e-7 of the parameters.
-        factor: Lower Cholesky factor of the Hessian where the last step was taken;
-            None from a system without factors.
     """
 
     params: Params
     gradient_norm: Float[Tensor, " models"]
     converged: Bool[Tensor, " models"]
-    factor: Float[Tensor, "models params params"] | None
 
 
 def minimise(
@@ -81,36 +73,29 @@ def minimise(
     Returns:
         Minimisers with the gradient norm that was reached.
     """
-    params, z = start, objective.predictions(start)
-    settled = torch.zeros(params.shape[2], dtype=torch.bool, device=params.device)
-    size = last_norm = params.new_full((params.shape[2],), torch.inf)
-    factor = None
+    here = _At(start, objective.predictions(start))
+    value = objective.values(*here)
+    settled = torch.zeros(start.shape[2], dtype=torch.bool, device=start.device)
+    size = last_norm = start.new_full((start.shape[2],), torch.inf)
     for _ in range(_MAX_STEPS):
-        means = objective.family.means(z)
-        gradient = objective.gradient(params, means)
+        means = objective.family.means(here.predictions)
+        gradient = objective.gradient(here.params, means)
         norm = gradient.abs().amax((0, 1))
         step = solve(objective, means, gradient)
-        proposed = _relative_size(objective, params, step.direction)
+        proposed = _relative_size(objective, here.params, step)
         lost = ~proposed.isfinite()
-        direction = torch.where(lost, 0.0, step.direction)
-        moved, reached = _search(objective, params, z, gradient, direction)
-        params = torch.where(settled, params, moved)
-        z = torch.where(settled, z, reached)
-        if step.factor is not None:
-            kept = step.factor if factor is None else factor
-            factor = torch.where(settled[:, None, None], kept, step.factor)
+        direction = torch.where(lost | settled, 0.0, step)
+        here, value = _search(objective, here, value, gradient, direction)
         stuck = (proposed > size / 2) & (norm > last_norm / 2)
         size = torch.where(settled, size, proposed)
         settled = settled | lost | ((norm <= tolerance) & ((size <= _SMALL) | stuck))
         last_norm = norm
         if bool(settled.all()):
             break
-    means = objective.family.means(objective.predictions(params))
-    norm = objective.gradient(params, means).abs().amax((0, 1))
+    means = objective.family.means(objective.predictions(here.params))
+    norm = objective.gradient(here.params, means).abs().amax((0, 1))
     converged = (norm <= tolerance) & (size <= _CERTAIN)
-    return Minimum(
-        params=params, gradient_norm=norm, converged=converged, factor=factor
-    )
+    return Minimum(params=here.params, gradient_norm=norm, converged=converged)
 
 
 def _relative_size(
@@ -122,19 +107,18 @@ def _relative_size(
     return objective.size(step) / whole
 
 
-def by_factors(objective: Objective, means: Tensor, gradient: Params) -> Step:
+def by_factors(objective: Objective, means: Tensor, gradient: Params) -> Params:
     """Solve the Newton systems by a Cholesky factor of each model's Hessian."""
     factor = cholesky(objective.hessians(means))
-    direction = with_factors(factor)(objective, means, gradient).direction
-    return Step(direction, factor)
+    return with_factors(factor)(objective, means, gradient)
 
 
 def with_factors(factor: Float[Tensor, "models params params"]) -> NewtonSystem:
     """Return a rule for Hessians that are the same wherever Newton's method is."""
 
-    def solve(objective: Objective, means: Tensor, gradient: Params) -> Step:
+    def solve(objective: Objective, means: Tensor, gradient: Params) -> Params:
         solved = torch.cholesky_solve(_columns(gradient), factor)
-        return Step(_like(gradient, -solved), None)
+        return _like(gradient, -solved)
 
     return solve
 
@@ -142,8 +126,8 @@ def with_factors(factor: Float[Tensor, "models params params"]) -> NewtonSystem:
 def with_inverses(inverse: Float[Tensor, "models params params"]) -> NewtonSystem:
     """Return the same for Hessians that may be singular, from inverses of theirs."""
 
-    def solve(objective: Objective, means: Tensor, gradient: Params) -> Step:
-        return Step(_like(gradient, -inverse @ _columns(gradient)), None)
+    def solve(objective: Objective, means: Tensor, gradient: Params) -> Params:
+        return _like(gradient, -inverse @ _columns(gradient))
 
     return solve
 
@@ -165,30 +149,33 @@ def cholesky(
 
 
 def _search(
-    objective: Objective, here: Params, z: Tensor, gradient: Params, step: Params
-) -> tuple[Params, Tensor]:
+    objective: Objective,
+    here: _At,
+    start: Float[Tensor, " models"],
+    gradient: Params,
+    step: Params,
+) -> tuple[_At, Float[Tensor, " models"]]:
     """Halve each model's step until it decreases J enough (Armijo).
 
     Predictions are linear in the step, so trying a shorter one needs no product with
     the examples.
 
     Returns:
-        Parameters and predictions after the step.
+        Where the step ends, and J there; a step of zero stays to the bit.
     """
-    dz = objective.predictions(step)
-    moved, reached = here + step, z + dz
+    change = objective.predictions(step)
+    moved = _At(here.params + step, here.predictions + change)
     if objective.family.quadratic:
-        return moved, reached
-    start = objective.values(here, z)
+        return moved, start
     decrease = (gradient * step).sum((0, 1))
     length = torch.ones_like(start)
     # At rounding level no step decreases J: the full Newton step is right there.
     slack = 1e-14 * start.abs().clamp_min(1.0)
     for _ in range(_MAX_HALVINGS):
-        value = objective.values(moved, reached)
+        value = objective.values(*moved)
         bad = ~(value <= start + 1e-4 * length * decrease + slack)
         if not bool(bad.any()):
             break
         length = torch.where(bad, length / 2, length)
-        moved, reached = here + length * step, z + length * dz
-    return moved, reached
+        moved = _At(here.params + length * step, here.predictions + length * change)
+    return moved, value

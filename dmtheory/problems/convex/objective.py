@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.problems.convex.families import Family
@@ -25,6 +25,7 @@ class Objective:
         family: The loss.
         scaled: Scaled weights.
         ridge: Penalty.
+        products: `feature_products` of the examples, where many Hessians are wanted.
     """
 
     x: Float[Tensor, "train features"]
@@ -32,6 +33,7 @@ class Objective:
     family: Family
     scaled: Float[Tensor, "train models"]
     ridge: float
+    products: Float[Tensor, "train pairs"] | None = None
 
     def predictions(self, params: Params) -> Float[Tensor, "train outputs models"]:
         """Return Theta' x_j of every example and model."""
@@ -101,18 +103,33 @@ class Objective:
     ) -> Float[Tensor, "models features features"]:
         """Return sum_j weights_j x_j x_j' of every model, from one matrix product.
 
-        The products x_j x_j' are shared by all models; where a table of them would be
-        larger than the matrices that it serves, each model has a product of its own.
+        The products x_j x_j' are shared by all models; without a table of them, and
+        where it would be larger than the matrices that it serves, each model has a
+        product of its own.
         """
         n_features, n_models = self.x.shape[1], weights.shape[1]
         if n_models < n_features / 2:
             return torch.stack([(self.x * w[:, None]).T @ self.x for w in weights.T])
-        upper = torch.triu_indices(n_features, n_features, device=self.x.device)
-        flat = weights.T @ (self.x[:, upper[0]] * self.x[:, upper[1]])
-        square = flat.new_empty(n_models, n_features, n_features)
-        square[:, upper[0], upper[1]] = flat
-        square[:, upper[1], upper[0]] = flat
-        return square
+        table = feature_products(self.x) if self.products is None else self.products
+        return (weights.T @ table)[:, _place(n_features, self.x.device)]
 
     def _back(self, z: Float[Tensor, "train outputs models"]) -> Params:
         return (self.x.T @ z.flatten(1)).unflatten(1, z.shape[1:])
+
+
+def feature_products(
+    x: Float[Tensor, "train features"],
+) -> Float[Tensor, "train pairs"]:
+    """Return the distinct entries of x_j x_j' of every example."""
+    first, second = torch.triu_indices(x.shape[1], x.shape[1], device=x.device)
+    return x[:, first] * x[:, second]
+
+
+def _place(n_features: int, device: torch.device) -> Int64[Tensor, "features features"]:
+    """Return where the distinct entries stand in a symmetric matrix."""
+    first, second = torch.triu_indices(n_features, n_features, device=device)
+    place = torch.empty(n_features, n_features, dtype=torch.int64, device=device)
+    number = torch.arange(len(first), device=device)
+    place[first, second] = number
+    place[second, first] = number
+    return place

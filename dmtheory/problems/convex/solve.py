@@ -1,7 +1,7 @@
 """Fit a linear model to each weight vector, by factors or by conjugate gradients."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +21,7 @@ from dmtheory.problems.convex.newton import (
     cholesky,
     minimise,
 )
-from dmtheory.problems.convex.objective import Objective, Params
+from dmtheory.problems.convex.objective import Objective, Params, feature_products
 
 # With more parameters conjugate gradients are faster than one Hessian a model.
 MOST_FACTORED = 128
@@ -56,8 +56,8 @@ class LinearSolver:
 
         Args:
             scaled: One row a model.
-            start: Where Newton's method begins, for all or for each; at zero by
-                default, or at the full-data optimum where that is known anyway.
+            start: Where Newton's method begins, for all or for each; at the full-data
+                optimum by default, which halves the steps of models of large subsets.
             keep_factor: Whether to return the Hessian's Cholesky factor.
 
         Returns:
@@ -71,34 +71,21 @@ class LinearSolver:
         """
         first = self._start if start is None else self._checked(start, len(scaled))
         starts = first.to(scaled.device).expand(len(scaled), -1)
-        params, norm, converged, *factors = in_lanes(
-            partial(self._minimise, keep_factor), scaled, starts
-        )
-        if keep_factor and not factors:
-            factors = [self._factor(scaled, params)]
-            converged = converged & factors[0].isfinite().all(2).all(1)
+        params, norm, converged = in_lanes(self._minimise, scaled, starts)
+        factor = None
+        if keep_factor:
+            factor = self._factor(scaled, params)
+            converged = converged & factor.isfinite().all(2).all(1)
         return Fit(
-            params=params,
-            gradient_norm=norm,
-            converged=converged,
-            factor=factors[0] if factors else None,
+            params=params, gradient_norm=norm, converged=converged, factor=factor
         )
 
-    def _minimise(
-        self, keep_factor: bool, scaled: Tensor, starts: Tensor
-    ) -> tuple[Tensor, ...]:
+    def _minimise(self, scaled: Tensor, starts: Tensor) -> tuple[Tensor, ...]:
         objective = self.objective(scaled.T.contiguous())
         found = minimise(
             objective, self._matrix(starts), self._system, tolerance=self.tolerance
         )
-        certified = (
-            found.params.flatten(0, 1).T,
-            found.gradient_norm,
-            found.converged,
-        )
-        if keep_factor and found.factor is not None:
-            return *certified, found.factor
-        return certified
+        return found.params.flatten(0, 1).T, found.gradient_norm, found.converged
 
     def _checked(self, start: Tensor, n_models: int) -> Float[Tensor, "#models params"]:
         """Return where to begin in float64, or say why that is no place."""
@@ -142,9 +129,12 @@ class LinearSolver:
 
     @property
     def _start(self) -> Float[Tensor, "1 params"]:
-        if self._factored:
-            return self.x.new_zeros(1, self._n_params)
         return self._full_data.params.flatten(0, 1).T
+
+    @cached_property
+    def _products(self) -> Float[Tensor, "train pairs"] | None:
+        wanted = self._factored and not self.family.quadratic
+        return feature_products(self.x) if wanted else None
 
     @cached_property
     def _full_data(self) -> Minimum:
@@ -168,4 +158,5 @@ class LinearSolver:
             family=self.family,
             scaled=scaled,
             ridge=self.ridge,
+            products=self._products,
         )
