@@ -145,7 +145,9 @@ def cholesky(
 ) -> Float[Tensor, "models params params"]:
     """Return lower Cholesky factors, NaN where a matrix is not positive definite."""
     factor, failed = torch.linalg.cholesky_ex(matrices)
-    return factor.masked_fill((failed > 0)[:, None, None], torch.nan)
+    if bool(failed.any()):
+        factor = factor.masked_fill((failed > 0)[:, None, None], torch.nan)
+    return factor
 
 
 def _search(

@@ -88,6 +88,10 @@ class Objective:
         """
         n_features, n_outputs = self.x.shape[1], self.family.n_outputs
         n_models = means.shape[2]
+        if n_outputs == 1:
+            only = self._moments(self.family.block(means, 0, 0) * self.scaled)
+            only.diagonal(dim1=1, dim2=2).add_(self.ridge)
+            return only
         full = means.new_empty(n_models, n_features, n_outputs, n_features, n_outputs)
         for a in range(n_outputs):
             for b in range(a, n_outputs):
