@@ -166,7 +166,7 @@ def main() -> None:
     data = digits_table()
     law = Bernoulli(p=0.5, seed=0)
     weights, seeds = law.weights(torch.arange(MODELS), N_TRAIN), torch.arange(MODELS)
-    compiled = network(data, Compiled(memory=2**25))
+    compiled = network(data, Compiled(memory=2**24))
     eager = network(data, Vmapped(memory=2**24))
     few = weights[:LOOP_MODELS]
     sides: dict[str, tuple[int, Callable[[], Any]]] = {

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import as_matrix, check_at_least, check_finite
-from dmtheory.datamodels.rows.law import check_law
-from dmtheory.datamodels.rows.players import players_of, unit_size
 from dmtheory.designs import SubsetDesign
+from dmtheory.designs.law import check_law
+from dmtheory.designs.players import players_of, unit_size
 from dmtheory.identity import digest, numbered
 from dmtheory.responses.responses import Responses
 

@@ -120,6 +120,10 @@ class Compiled(Vmapped):
     taken without it, with a warning. Rounding differs from `Vmapped`.
     """
 
+    def chunk(self, task: Task) -> int:
+        """Return a power of two that fits the memory, so that blocks leave no rest."""
+        return 1 << (Vmapped.chunk(self, task).bit_length() - 1)
+
     def train(
         self,
         task: Task,

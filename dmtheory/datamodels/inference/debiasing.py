@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.rows.players import unit_size
 from dmtheory.designs import ComplementaryPairs, SubsetDesign
+from dmtheory.designs.players import unit_size
 from dmtheory.responses.responses import Responses
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.agreement.subset_outputs import SubsetOutputs
-from dmtheory.datamodels.rows.players import unit_size
 from dmtheory.designs import ComplementaryPairs, SubsetDesign
+from dmtheory.designs.players import unit_size
 
 # From this many rows an example on, residuals of OLS tell the noise better than
 # products of outputs do.

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dmtheory.checks import as_matrix
-from dmtheory.datamodels.rows.law import block_structure, check_law, variances
-from dmtheory.datamodels.rows.players import Players, players_of
 from dmtheory.datamodels.rows.sample import CHUNK, Chunk, Sample, make_chunk
 from dmtheory.designs import RandomDirections, SubsetDesign
 from dmtheory.designs.base import Design
+from dmtheory.designs.law import block_structure, check_law, variances
+from dmtheory.designs.players import Players, players_of
 from dmtheory.estimand import Point
 from dmtheory.identity import digest, numbered
 from dmtheory.problems.base import Description

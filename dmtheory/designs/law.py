@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.datamodels.rows.players import unit_size
 from dmtheory.designs import (
     AntitheticPairs,
     Bernoulli,
@@ -17,6 +16,7 @@ from dmtheory.designs import (
     SubsetDesign,
 )
 from dmtheory.designs.base import Design
+from dmtheory.designs.players import unit_size
 
 
 def block_structure(design: Design) -> tuple[int, bool]:
