@@ -13,6 +13,8 @@ import numpy as np
 from dmtheory.catalogue import PROBLEMS, ready_problem
 from dmtheory.cli import options
 from dmtheory.console import progress_bars
+from dmtheory.designs import Replicates, SubsetDesign
+from dmtheory.designs.base import Design
 from dmtheory.designs.describe import parse_design
 from dmtheory.engines.base import Engine
 from dmtheory.engines.devices import parse_devices
@@ -36,6 +38,13 @@ _SUMMARISED = 16
     help="bernoulli:P, fixed-size:K, leave-k-out:K, pairs, antithetic:P or blocks:N.",
 )
 @click.option("--models", default=2000, show_default=True, help="Models to train.")
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Seeds a weight vector; two or more tell a score's ceiling.",
+)
 @click.option("--store", help="Folder or URL of the run.")
 @click.option("--block", default=256, show_default=True, help="Models a block.")
 @click.option(
@@ -74,6 +83,7 @@ def collect_command(
     problem: str,
     design: str,
     models: int,
+    replicates: int,
     store: str | None,
     block: int,
     dtype: str,
@@ -93,7 +103,7 @@ def collect_command(
     --store runs/digits.zarr --processes 2
     """
     made = ready_problem(problem, normalisation)
-    law = parse_design(design, n_models=models, seed=seed)
+    law = _law(design, models, replicates, seed)
     if dry_run:
         n_processes = _n_processes(engine, processes, devices)
         expected = plan(made, law, dtype=dtype, n_processes=n_processes)
@@ -161,6 +171,21 @@ def verify_command(
         values["note"] = "no row was retrained: give --problem FILE.py:NAME"
     options.show_values(values, as_json)
     return 0 if found.sound else 1
+
+
+def _law(design: str, n_models: int, n_replicates: int, seed: int) -> Design:
+    """Return the design that is trained, n_models in all."""
+    if n_models % n_replicates:
+        raise click.UsageError(
+            f"models must be a multiple of the {n_replicates} replicates, got "
+            f"{n_models}"
+        )
+    drawn = parse_design(design, n_models=n_models // n_replicates, seed=seed)
+    if n_replicates == 1:
+        return drawn
+    if not isinstance(drawn, SubsetDesign):
+        raise click.UsageError(f"replicates are of random subsets, got {design!r}")
+    return Replicates(design=drawn, n_replicates=n_replicates)
 
 
 def _engine(

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from dmtheory.cli import cli, runs
 from dmtheory.engines.local import Serial, process_pool
 from dmtheory.responses.plan import Plan, plan
+from dmtheory.responses.responses import load_responses
 from dmtheory.responses.store import StoreError, open_store, read_store
 
 QUICK = ("--problem", "diabetes-ridge", "--models", "400", "--block", "64")
@@ -211,3 +212,22 @@ def test_a_pool_of_the_default_is_one_process_of_this_machine(here: Path) -> Non
     assert shown("collect", *QUICK, "--store", "run.zarr")["trained"] == 400
     with process_pool() as pool:
         assert pool._n_processes == 1
+
+
+def test_replicates_share_a_weight_vector_and_tell_the_ceiling(here: Path) -> None:
+    words = ("--problem", "digits-network", "--block", "64", "--store", "run.zarr")
+    values = shown("collect", *words, "--models", "80", "--replicates", "2")
+    assert values["trained"] == 80
+    responses = load_responses("run.zarr")
+    weights = responses.weights()
+    assert torch.equal(weights[::2], weights[1::2])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(responses.outputs[0], responses.outputs[1])
+    exact = ("--curvature", "ggn", "--damping", "0.03")
+    run("influence", "--problem", "digits-network", *exact, "--out", "i.npz")
+    values = json.loads(
+        run("lds", "--scores", "i.npz", "--store", "run.zarr", "--json").output
+    )
+    assert 0 < json.dumps(values).count("ceiling")
+    done = run("collect", *words, "--models", "81", "--replicates", "2")
+    assert "models must be a multiple of the 2 replicates, got 81" in done.output
