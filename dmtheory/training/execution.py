@@ -70,7 +70,7 @@ class Vmapped:
             processor's caches are the fastest.
     """
 
-    memory: int = 2**24
+    memory: int = 2**25
 
     def __post_init__(self) -> None:
         check_at_least(self.memory, 1, "memory")

@@ -181,8 +181,8 @@ class Adam(Procedure):
 
     @property
     def moments(self) -> int:
-        """Two moments, and the step made of them."""
-        return 4
+        """Two moments, the step made of them, and what it is made through."""
+        return 5
 
     def state(self, values: Stack) -> list[Stack]:
         """Return zero moments."""
