@@ -13,7 +13,7 @@ from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
 from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Gaussian
-from dmtheory.problems.convex.lanes import in_lanes
+from dmtheory.problems.convex.lanes import LANES, in_lanes
 from dmtheory.problems.convex.minimum_norm import pseudo_inverse
 from dmtheory.problems.convex.newton import (
     cholesky,
@@ -29,6 +29,8 @@ from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
 
 # Largest relative gradient of a model that counts as solved.
 _SOLVED = 1e-7
+# Training entries of a tiny problem.
+_TINY = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,7 +117,9 @@ class LeastSquares(Tabular):
         if self.ridge > 0 and self.data.x_train.shape[1] > MOST_FACTORED:
             solver = self.on(weights.device, _solver)
             return solver.fit(scaled, keep_factor=keep_factor)
-        params, norm, solved, *factors = in_lanes(self._solve, scaled)
+        params, norm, solved, *factors = in_lanes(
+            self._solve, scaled, lanes=self._lanes
+        )
         return Fit(
             params=params,
             gradient_norm=norm,
@@ -141,6 +145,11 @@ class LeastSquares(Tabular):
         slope = objective.gradient(found.params, objective.predictions(found.params))
         vanishes = self._vanishes(slope[:, 0].T, scaled, curvature)
         return params, found.gradient_norm, found.converged & vanishes, *factors
+
+    @property
+    def _lanes(self) -> int:
+        """Models solved together; of tiny problems, which are enumerated, many."""
+        return LANES if self.data.x_train.numel() > _TINY else 16 * LANES
 
     def _curvature(self, scaled: Tensor) -> Float[Tensor, "models features features"]:
         size = self.data.x_train.shape[1]
@@ -209,7 +218,9 @@ class LeastSquares(Tabular):
         return 0.5 * self.ridge * (params**2).sum()
 
     def _outputs(self, fit: Fit) -> Tensor:
-        (outputs,) = in_lanes(lambda rows: (self._measure(rows),), fit.params)
+        (outputs,) = in_lanes(
+            lambda rows: (self._measure(rows),), fit.params, lanes=self._lanes
+        )
         return outputs.masked_fill(~fit.converged[:, None], torch.nan)
 
     def _measure(self, params: Tensor) -> Tensor:
