@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import check_choice
-from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest
 from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Gaussian
@@ -22,10 +21,11 @@ from dmtheory.problems.convex.newton import (
     with_inverses,
 )
 from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
-from dmtheory.problems.convex.tables import Tabular, check_table, checked_weights
+from dmtheory.problems.convex.tables import check_table, checked_weights
+from dmtheory.problems.linear_model import LinearModel
 from dmtheory.problems.outputs import OF_RESPONSES
 from dmtheory.problems.quality import OF_REGRESSIONS, Quality
-from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
+from dmtheory.weighting import NORMALISATIONS, normaliser
 
 # Largest relative gradient of a model that counts as solved.
 _SOLVED = 1e-7
@@ -34,7 +34,7 @@ _TINY = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LeastSquares(Tabular):
+class LeastSquares(LinearModel):
     r"""Linear regression; the output is the prediction at each target.
 
     J(theta; w) = (1/W) sum_j w_j (y_j - x_j' theta)^2 / 2 + ridge/2 |theta|^2.
@@ -51,9 +51,7 @@ class LeastSquares(Tabular):
         output: The output function: prediction or squared-error.
     """
 
-    data: Dataset
     ridge: float = 0.0
-    normalisation: Normalisation = "sum"
     output: str = "prediction"
 
     def __post_init__(self) -> None:
@@ -117,46 +115,43 @@ class LeastSquares(Tabular):
         if self.ridge > 0 and self.data.x_train.shape[1] > MOST_FACTORED:
             solver = self.on(weights.device, _solver)
             return solver.fit(scaled, keep_factor=keep_factor)
-        params, norm, solved, *factors = in_lanes(
-            self._solve, scaled, lanes=self._lanes
+        params, norm, solved, *factor = in_lanes(
+            partial(self._solve, keep_factor and self.ridge > 0),
+            scaled,
+            lanes=self._lanes,
         )
         return Fit(
             params=params,
             gradient_norm=norm,
             converged=solved,
-            factor=factors[0] if keep_factor and factors else None,
+            factor=factor[0] if factor else None,
         )
 
-    def _solve(self, scaled: Float[Tensor, "models train"]) -> tuple[Tensor, ...]:
+    def _solve(
+        self, keep_factor: bool, scaled: Float[Tensor, "models train"]
+    ) -> tuple[Tensor, ...]:
         objective = self.on(scaled.device, _solver).objective(scaled.T.contiguous())
-        curvature = self._curvature(scaled)
+        start = scaled.new_zeros(objective.x.shape[1], 1, len(scaled))
+        curvature = objective.hessians(objective.predictions(start))
         if self.ridge > 0:
-            factors = [cholesky(curvature)]
-            system = with_factors(factors[0])
+            factor = cholesky(curvature)
+            system = with_factors(factor)
         else:
             # Subsets with fewer examples than features are singular.
-            factors = []
             system = with_inverses(pseudo_inverse(curvature))
-        start = scaled.new_zeros(curvature.shape[1], 1, len(scaled))
         # Its gradients are from the examples' residuals: they see what the curvature
         # rounded, so that each step after the first corrects that.
         found = minimise(objective, start, system, tolerance=math.inf)
         params = found.params[:, 0].T
         slope = objective.gradient(found.params, objective.predictions(found.params))
         vanishes = self._vanishes(slope[:, 0].T, scaled, curvature)
-        return params, found.gradient_norm, found.converged & vanishes, *factors
+        certified = params, found.gradient_norm, found.converged & vanishes
+        return (*certified, factor) if keep_factor else certified
 
     @property
     def _lanes(self) -> int:
         """Models solved together; of tiny problems, which are enumerated, many."""
         return LANES if self.data.x_train.numel() > _TINY else 16 * LANES
-
-    def _curvature(self, scaled: Tensor) -> Float[Tensor, "models features features"]:
-        size = self.data.x_train.shape[1]
-        flat = scaled @ self.on(scaled.device, _products)
-        curvature = flat.unflatten(1, (size, size))
-        curvature.diagonal(dim1=1, dim2=2).add_(self.ridge)
-        return curvature
 
     def _vanishes(
         self, slope: Tensor, scaled: Tensor, curvature: Tensor
@@ -169,23 +164,6 @@ class LeastSquares(Tabular):
         response = scaled @ self.table(scaled.device).y_train.square()
         bound = curvature.diagonal(dim1=1, dim2=2).sqrt() * response.sqrt()[:, None]
         return (slope.abs() <= _SOLVED * bound + 1e-300).all(1)
-
-    def respond(
-        self,
-        weights: Float[Tensor, "models train"],
-        seeds: Int64[Tensor, " models"],
-    ) -> Float[Tensor, "models targets"]:
-        """Return the output at every target; NaN where no solution was found."""
-        return self._outputs(self.fit(weights, seeds))
-
-    def measure(
-        self,
-        weights: Float[Tensor, "models train"],
-        seeds: Int64[Tensor, " models"],
-    ) -> tuple[Float[Tensor, "models targets"], Quality]:
-        """Return what `respond` does, with half the held-out mean squared error."""
-        fit = self.fit(weights, seeds)
-        return self._outputs(fit), self.quality(fit.params)
 
     def quality(self, params: Float[Tensor, "models params"]) -> Quality:
         """Return half the mean squared error on the held-out examples."""
@@ -208,31 +186,12 @@ class LeastSquares(Tabular):
         return 0.5 * (responses - predictions.squeeze(-1)) ** 2
 
     def target_outputs(
-        self, params: Float[Tensor, " params"]
-    ) -> Float[Tensor, " targets"]:
+        self, params: Float[Tensor, "*models params"]
+    ) -> Float[Tensor, "*models targets"]:
         """Return the output at every target."""
-        return self._measure(params)
-
-    def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
-        """Return ridge/2 |theta|^2."""
-        return 0.5 * self.ridge * (params**2).sum()
-
-    def _outputs(self, fit: Fit) -> Tensor:
-        (outputs,) = in_lanes(
-            lambda rows: (self._measure(rows),), fit.params, lanes=self._lanes
-        )
-        return outputs.masked_fill(~fit.converged[:, None], torch.nan)
-
-    def _measure(self, params: Tensor) -> Tensor:
         data = self.table(params.device)
         predictions = (params.double() @ data.x_target.T).unsqueeze(-1)
         return OF_RESPONSES[self.output](predictions, data.y_target)
-
-
-def _products(problem: LeastSquares, device: torch.device) -> Tensor:
-    """Return x_j x_j' of every example."""
-    x = problem.table(device).x_train
-    return (x[:, :, None] * x[:, None, :]).flatten(1)
 
 
 def _solver(problem: LeastSquares, device: torch.device) -> LinearSolver:

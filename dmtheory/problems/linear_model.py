@@ -1,118 +1,53 @@
-"""What linear models share: data, penalty, training, measurement."""
+"""What linear models share: a penalty, and how a fit becomes outputs and quality."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from dmtheory.checks import check_choice, check_positive
 from dmtheory.data.dataset import Dataset
-from dmtheory.identity import digest
-from dmtheory.problems.base import Description, Fit
-from dmtheory.problems.convex.families import Family
-from dmtheory.problems.convex.lanes import in_lanes
-from dmtheory.problems.convex.solve import LinearSolver
-from dmtheory.problems.convex.tables import Tabular, check_table, checked_weights
-from dmtheory.problems.outputs import OF_CLASSES
-from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
-from dmtheory.weighting import NORMALISATIONS, Normalisation, normaliser
+from dmtheory.problems.base import Fit
+from dmtheory.problems.convex.lanes import LANES, in_lanes
+from dmtheory.problems.convex.tables import Tabular
+from dmtheory.problems.quality import Quality
+from dmtheory.weighting import Normalisation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearClassifier(Tabular, ABC):
-    """A ridge-penalised linear classifier, trained by Newton's method.
+class LinearModel(Tabular, ABC):
+    """A model whose predictions are linear in its parameters.
 
     Attributes:
-        data: Training examples and targets, a row of features each, of any real type
-            (all is computed in float64); add a column of ones for an intercept (it is
-            penalised like the rest).
-        ridge: Penalty, > 0, so that the minimiser exists for separable subsets.
+        data: Training examples and targets, a row of features each.
+        ridge: Penalty.
         normalisation: "sum" or "count".
-        output: The output function: margin, max-margin, logit, log-likelihood, loss
-            or probability.
-        tolerance: Largest absolute gradient entry of a converged model. Its last
-            Newton step was also at most 1e-7 of its parameters, measured in the units
-            of predictions: with a tiny ridge a small gradient says little, as the
-            parameters may be off by gradient / ridge. A model that float64 cannot solve
-            so far, because ridge is near the rounding of its curvature, does not count
-            as converged.
     """
 
-    y_dtype: ClassVar[torch.dtype] = torch.int64
     data: Dataset
     ridge: float
     normalisation: Normalisation = "sum"
-    output: str = "margin"
-    tolerance: float = 1e-10
-
-    def __post_init__(self) -> None:
-        check_table(self.data)
-        check_choice(self.normalisation, NORMALISATIONS, "normalisation")
-        check_choice(self.output, tuple(OF_CLASSES), "output")
-        check_positive(self.ridge, "ridge")
-        check_positive(self.tolerance, "tolerance")
-        self.table(self.data.x_train.device)
-
-    @property
-    @abstractmethod
-    def family(self) -> Family:
-        """The loss."""
 
     @abstractmethod
-    def logits(
-        self, z: Float[Tensor, "*models examples outputs"]
-    ) -> Float[Tensor, "*models examples classes"]:
-        """Return one logit a class from the model's predictions."""
-
-    @cached_property
-    def description(self) -> Description:
-        """What identifies the problem and labels its axes."""
-        name = type(self).__name__
-        return Description(
-            name=f"{self.data.name}-{name.removesuffix('Regression').lower()}",
-            digest=digest(
-                name, self.data.digest, self.ridge, self.normalisation, self.output
-            ),
-            output=self.output,
-            normalisation=self.normalisation,
-            step_policy="fixed",
-            train_labels=self.data.train_labels,
-            target_labels=self.data.target_labels,
-            deterministic=True,
-            qualities=OF_CLASSIFIERS,
-        )
-
     def fit(
         self,
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
         *,
-        start: Float[Tensor, "#models params"] | None = None,
         keep_factor: bool = False,
     ) -> Fit:
-        """Minimise J for every row by Newton's method, many at once.
+        """Train one model a row; on request return the Hessian's factor too."""
 
-        Args:
-            weights: One weight vector a model.
-            seeds: Without effect: training is deterministic.
-            start: Parameters to begin from (a warm start), for all or for each.
-            keep_factor: Whether to return the Hessian's Cholesky factor.
+    @abstractmethod
+    def quality(self, params: Float[Tensor, "models params"]) -> Quality:
+        """Return how good models are on the held-out examples."""
 
-        Returns:
-            Parameters with the gradient norm that was reached, a model. A model whose
-            Hessian is singular to rounding has not converged.
-
-        Raises:
-            ValueError: If weights are no weights, or start is no place to begin.
-        """
-        weights = checked_weights(weights, self.description.n_train)
-        scaled = weights * normaliser(weights, self.normalisation)[:, None]
-        solver = self.on(weights.device, _solver)
-        return solver.fit(scaled, start=start, keep_factor=keep_factor)
+    @abstractmethod
+    def target_outputs(
+        self, params: Float[Tensor, "*models params"]
+    ) -> Float[Tensor, "*models targets"]:
+        """Return the output at every target."""
 
     def respond(
         self,
@@ -127,58 +62,21 @@ class LinearClassifier(Tabular, ABC):
         weights: Float[Tensor, "models train"],
         seeds: Int64[Tensor, " models"],
     ) -> tuple[Float[Tensor, "models targets"], Quality]:
-        """Return what `respond` does, with held-out accuracy and loss."""
+        """Return what `respond` does, with the models' held-out quality."""
         fit = self.fit(weights, seeds)
         return self._outputs(fit), self.quality(fit.params)
-
-    def quality(self, params: Float[Tensor, "models params"]) -> Quality:
-        """Return accuracy and mean cross-entropy on the held-out examples."""
-        data = self.table(params.device)
-        logits = self.logits(self._predict(params, data.x_held_out))
-        return Quality.of_classes(logits, data.y_held_out)
-
-    def predictions(
-        self, params: Float[Tensor, " params"]
-    ) -> Float[Tensor, "train classes"]:
-        """Return the model's predictions z at every example."""
-        return self._predict(params, self.table(params.device).x_train)
-
-    def prediction_losses(
-        self, predictions: Float[Tensor, "train classes"]
-    ) -> Float[Tensor, " train"]:
-        """Return l_j as a function of the prediction at example j."""
-        y = self.family.encode(self.table(predictions.device).y_train)
-        return self.family.losses(predictions[:, :, None], y)[:, 0]
-
-    def target_outputs(
-        self, params: Float[Tensor, " params"]
-    ) -> Float[Tensor, " targets"]:
-        """Return the output at every target."""
-        return self._measure(params)
 
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return ridge/2 |theta|^2."""
         return 0.5 * self.ridge * (params**2).sum()
 
-    def _outputs(self, fit: Fit) -> Tensor:
-        (outputs,) = in_lanes(lambda rows: (self._measure(rows),), fit.params)
+    @property
+    def _lanes(self) -> int:
+        """Models that are computed together."""
+        return LANES
+
+    def _outputs(self, fit: Fit) -> Float[Tensor, "models targets"]:
+        (outputs,) = in_lanes(
+            lambda rows: (self.target_outputs(rows),), fit.params, lanes=self._lanes
+        )
         return outputs.masked_fill(~fit.converged[:, None], torch.nan)
-
-    def _predict(self, params: Tensor, x: Tensor) -> Tensor:
-        return x @ params.double().unflatten(-1, (-1, self.family.n_outputs))
-
-    def _measure(self, params: Tensor) -> Tensor:
-        data = self.table(params.device)
-        logits = self.logits(self._predict(params, data.x_target))
-        return OF_CLASSES[self.output](logits, data.y_target)
-
-
-def _solver(problem: LinearClassifier, device: torch.device) -> LinearSolver:
-    data = problem.table(device)
-    return LinearSolver(
-        x=data.x_train,
-        y=data.y_train,
-        family=problem.family,
-        ridge=problem.ridge,
-        tolerance=problem.tolerance,
-    )

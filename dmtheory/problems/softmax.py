@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.problems.convex.families import Categorical
-from dmtheory.problems.linear_model import LinearClassifier
+from dmtheory.problems.linear_classifier import LinearClassifier
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

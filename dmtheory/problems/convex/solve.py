@@ -133,8 +133,7 @@ class LinearSolver:
 
     @cached_property
     def _products(self) -> Float[Tensor, "train pairs"] | None:
-        wanted = self._factored and not self.family.quadratic
-        return feature_products(self.x) if wanted else None
+        return feature_products(self.x) if self._factored else None
 
     @cached_property
     def _full_data(self) -> Minimum:
