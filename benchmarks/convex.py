@@ -23,7 +23,7 @@ from dmtheory.data import Dataset
 from dmtheory.designs import Bernoulli
 from dmtheory.identity import numbered
 from dmtheory.problems import LogisticRegression, SoftmaxRegression
-from dmtheory.problems.linear_model import LinearClassifier
+from dmtheory.problems.linear_classifier import LinearClassifier
 
 MODELS = 256
 REPEATS = 7

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -21,9 +21,9 @@ from dmtheory.problems.quality import OF_CLASSIFIERS, OF_REGRESSIONS, Quality
 from dmtheory.training.augmentation import Augmentation
 from dmtheory.training.execution import Execution, Vmapped
 from dmtheory.training.losses import CrossEntropy, Loss, SquaredError
-from dmtheory.training.modules import prepared, state_names
+from dmtheory.training.modules import prepared
 from dmtheory.training.procedures import SGD, Procedure
-from dmtheory.training.task import Task, stacked
+from dmtheory.training.task import Task, unflattened
 from dmtheory.weighting import NORMALISATIONS, Normalisation
 
 _TYPES = (torch.float64, torch.float32)
@@ -135,10 +135,10 @@ class Network(Placed):
             ValueError: If the module changes buffers in training, so that parameters
                 alone do not make its predictions.
         """
-        if self._stateful:
+        if self._task.state_names:
             raise ValueError(
                 "make_module must return a module whose predictions its parameters "
-                f"make, but training changes the buffer {self._stateful[0]!r}: "
+                f"make, but training changes the buffer {self._task.state_names[0]!r}: "
                 "influence has no meaning there; use a normalisation without batch "
                 "statistics"
             )
@@ -263,11 +263,6 @@ class Network(Placed):
     def _data(self, device: torch.device) -> Dataset:
         return self.on(device, _data_on)
 
-    @cached_property
-    def _stateful(self) -> list[str]:
-        """Buffers that training changes, which only one-by-one training allows."""
-        return state_names(self._task.module, self._task.x[:3])
-
     @property
     def _fingerprint(self) -> list[float]:
         """A few first predictions: modules that print alike may compute differently.
@@ -281,25 +276,15 @@ class Network(Placed):
         x = self._data(params.device).x_target[:2]
         x = x.double() if x.is_floating_point() else x
         with torch.no_grad():
-            pieces = stacked(self._task, params[None])
-            named = {name: piece[0] for name, piece in pieces.items()}
-            found = functional_call(exact, named, (x,))
+            like = {name: module.get_parameter(name) for name in self._task.names}
+            found = functional_call(exact, unflattened(like, params), (x,))
         return [float(f"{value:.5g}") for value in found.flatten().tolist()]
 
     def _predict(self, state: Tensor, x: Tensor) -> Tensor:
-        module = self.on(state.device, _evaluated_on)
-        return functional_call(module, self._unflatten(state), (x,))
-
-    def _unflatten(self, state: Tensor) -> dict[str, Tensor]:
-        module, names = self._task.module, (*self._task.names, *self._stateful)
-        like = [_entry(module, name) for name in names]
-        pieces = state.split([entry.numel() for entry in like], dim=-1)
-        return {
-            name: piece.reshape(state.shape[:-1] + entry.shape).to(
-                piece.dtype if entry.is_floating_point() else entry.dtype
-            )
-            for name, piece, entry in zip(names, pieces, like, strict=True)
-        }
+        module, task = self.on(state.device, _evaluated_on), self._task
+        like: dict[str, Tensor] = {n: module.get_parameter(n) for n in task.names}
+        like |= {name: module.get_buffer(name) for name in task.state_names}
+        return functional_call(module, unflattened(like, state), (x,))
 
     def _check_predictions(self, task: Task) -> None:
         """Raise unless the module's predictions fit the classes or responses."""
@@ -378,8 +363,3 @@ def _task_on(problem: Network, device: torch.device) -> Task:
 
 def _evaluated_on(problem: Network, device: torch.device) -> nn.Module:
     return copy.deepcopy(problem.on(device, _task_on).module).eval()
-
-
-def _entry(module: nn.Module, name: str) -> Shaped[Tensor, "..."]:
-    parameters = dict(module.named_parameters())
-    return parameters[name] if name in parameters else module.get_buffer(name)

@@ -1,11 +1,10 @@
-"""What a run is: its resolved configuration, and the digest that identifies it."""
+"""What a run is: its resolved configuration, which identifies it."""
 
 from typing import Any
 
 from dmtheory.checks import check_at_least, check_choice
 from dmtheory.designs.base import Design
 from dmtheory.designs.describe import design_to_json, without_count
-from dmtheory.identity import digest
 from dmtheory.problems.base import Description
 
 DTYPES = ("float64", "float32", "float16")
@@ -43,11 +42,6 @@ def run_config(
         "block": block,
         "dtype": dtype,
     }
-
-
-def run_digest(config: dict[str, Any]) -> str:
-    """Return the digest of a run's configuration."""
-    return digest(sorted(config.items(), key=lambda item: item[0]))
 
 
 def described(config: dict[str, Any]) -> Description:

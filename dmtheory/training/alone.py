@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from dmtheory.training.modules import keyed_modules, mixes_examples, state_names
+from dmtheory.training.modules import keyed_modules, mixes_examples
 from dmtheory.training.order import Visits, visits
 from dmtheory.training.task import Task, flattened, stacked
 
@@ -19,7 +19,6 @@ def train_alone(
 ) -> Float[Tensor, "1 state"]:
     """Return a model's trained parameters, then buffers that training changed."""
     module = copy.deepcopy(task.module).train()
-    stateful = state_names(task.module, task.x[:3])
     parameters = [module.get_parameter(name) for name in task.names]
     for parameter, value in zip(parameters, stacked(task, start).values(), strict=True):
         parameter.data.copy_(value[0])
@@ -37,7 +36,9 @@ def train_alone(
             rates = task.procedure.rates(step, plan.n_steps).to(start.dtype)
             number = torch.tensor(step + 1.0, dtype=start.dtype)
             task.procedure.update(values, slopes, state, rates, number)
-    buffers = [module.get_buffer(name)[None].to(start.dtype) for name in stateful]
+    buffers = [
+        module.get_buffer(name)[None].to(start.dtype) for name in task.state_names
+    ]
     return flattened([*values, *buffers])
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from dmtheory.training.modules import state_names
 from dmtheory.training.randomness import example_keys
 from dmtheory.training.task import Task, stacked
 
@@ -26,7 +25,7 @@ def check_batchable(task: Task) -> None:
             mixes the examples of a batch, or cannot be vmapped.
     """
     x = task.x[:_TRIAL]
-    _check_state(task.module, x)
+    _check_state(task)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
         task.module(x)
@@ -41,12 +40,12 @@ def check_batchable(task: Task) -> None:
     _check_step(task)
 
 
-def _check_state(module: nn.Module, x: Tensor) -> None:
+def _check_state(task: Task) -> None:
     with _named():
-        changed = state_names(module, x)
+        changed = task.state_names
     if changed:
         owner = changed[0].rpartition(".")[0]
-        kind = type(module.get_submodule(owner)).__name__
+        kind = type(task.module.get_submodule(owner)).__name__
         raise ValueError(
             "make_module must return a module whose forward pass changes no buffer, "
             f"but {kind} {owner!r} changes {changed[0]!r}: use a normalisation without "

@@ -14,7 +14,12 @@ from dmtheory.training.alone import train_alone
 from dmtheory.training.batchable import check_batchable
 from dmtheory.training.memory import bytes_a_model, bytes_to_measure
 from dmtheory.training.task import Task
-from dmtheory.training.together import compiled_step, step_of, train_together
+from dmtheory.training.together import (
+    TakeStep,
+    compiled_step,
+    step_of,
+    train_together,
+)
 
 
 @runtime_checkable
@@ -81,7 +86,7 @@ class Vmapped:
 
     def chunk(self, task: Task) -> int:
         """Return how many models fit the memory."""
-        return max(2, self.memory // task.on(task.device, bytes_a_model))
+        return max(2, self.memory // bytes_a_model(task))
 
     def train(
         self,
@@ -92,11 +97,19 @@ class Vmapped:
     ) -> Float[Tensor, "models state"]:
         """Return trained parameters."""
         n_models = len(start)
-        filled = torch.arange(max(n_models, 2)).clamp(max=n_models - 1)
+        filled = torch.arange(self._width(task, n_models)).clamp(max=n_models - 1)
         trained = train_together(
-            task, step_of(task), start[filled], weights[filled], seeds[filled]
+            task, self._step(task), start[filled], weights[filled], seeds[filled]
         )
         return trained[:n_models]
+
+    def _width(self, task: Task, n_models: int) -> int:
+        """Return how many models are trained for n of them, the rest copies."""
+        return max(n_models, 2)
+
+    def _step(self, task: Task) -> TakeStep:
+        """Return how all of them take a step."""
+        return step_of(task)
 
     def measure(
         self,
@@ -122,23 +135,13 @@ class Compiled(Vmapped):
 
     def chunk(self, task: Task) -> int:
         """Return a power of two that fits the memory, so that blocks leave no rest."""
-        return 1 << (Vmapped.chunk(self, task).bit_length() - 1)
+        return 1 << (super().chunk(task).bit_length() - 1)
 
-    def train(
-        self,
-        task: Task,
-        start: Float[Tensor, "models params"],
-        weights: Float[Tensor, "models train"],
-        seeds: Int64[Tensor, " models"],
-    ) -> Float[Tensor, "models state"]:
-        """Return trained parameters."""
-        n_models = len(start)
-        filled = torch.arange(self.chunk(task)).clamp(max=n_models - 1)
-        take = task.on(start.device, compiled_step)
-        trained = train_together(
-            task, take, start[filled], weights[filled], seeds[filled]
-        )
-        return trained[:n_models]
+    def _width(self, task: Task, n_models: int) -> int:
+        return self.chunk(task)
+
+    def _step(self, task: Task) -> TakeStep:
+        return task.on(task.device, compiled_step)
 
 
 @dataclass(frozen=True, slots=True)

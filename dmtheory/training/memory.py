@@ -18,7 +18,7 @@ _COPIES_OF_ACTIVATIONS = 2
 _BYTES_A_DRAW = 120
 
 
-def bytes_a_model(task: Task, device: torch.device | None = None) -> int:
+def bytes_a_model(task: Task) -> int:
     """Return about how many bytes one more model takes while a chunk trains.
 
     From the sizes of the parameters, of what one example's forward pass keeps for the
@@ -27,7 +27,7 @@ def bytes_a_model(task: Task, device: torch.device | None = None) -> int:
     parameters = [task.module.get_parameter(name) for name in task.names]
     n_params = sum(parameter.numel() for parameter in parameters)
     copies = _COPIES_OF_PARAMETERS + task.procedure.moments
-    kept, draws = _kept_for_backward(task), _draws(task)
+    kept, draws = task.on(task.device, _kept_for_backward), _draws(task)
     batch, item = task.procedure.batch_size, parameters[0].element_size()
     total = item * (copies * n_params + _COPIES_OF_ACTIVATIONS * kept * batch)
     total += _BYTES_A_DRAW * draws * batch
@@ -41,7 +41,8 @@ def bytes_a_model(task: Task, device: torch.device | None = None) -> int:
 def bytes_to_measure(task: Task, n_examples: int) -> int:
     """Return about how many bytes one more model takes while it predicts examples."""
     item = task.module.get_parameter(task.names[0]).element_size()
-    return 2 * item * max(n_examples, 1) * _kept_for_backward(task)
+    kept = task.on(task.device, _kept_for_backward)
+    return 2 * item * max(n_examples, 1) * kept
 
 
 def _draws(task: Task) -> int:
@@ -59,7 +60,7 @@ def _draws(task: Task) -> int:
     return dropped + (task.x[0].numel() if task.augment is not None else 0)
 
 
-def _kept_for_backward(task: Task) -> int:
+def _kept_for_backward(task: Task, device: torch.device) -> int:
     """Return the entries that one example's forward pass saves, parameters aside."""
     n_two, n_one = (_saved(task, n) for n in (2, 1))
     return max(n_two - n_one, 1)

@@ -1,6 +1,8 @@
 """What is trained: a module, its loss and its examples, as functions of parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,7 +12,7 @@ from torch.func import functional_call
 from dmtheory.placement import Placed
 from dmtheory.training.augmentation import Augmentation
 from dmtheory.training.losses import Loss
-from dmtheory.training.modules import keyed_modules
+from dmtheory.training.modules import keyed_modules, state_names
 from dmtheory.training.order import Visits
 from dmtheory.training.procedures import Procedure
 from dmtheory.training.randomness import Keys, example_keys
@@ -53,6 +55,11 @@ class Task(Placed):
     def device(self) -> torch.device:
         """Where the examples and the module are."""
         return self.x.device
+
+    @cached_property
+    def state_names(self) -> list[str]:
+        """Buffers that training changes, which only one-by-one training allows."""
+        return state_names(self.module, self.x[:3])
 
     @property
     def keyed(self) -> bool:
@@ -117,15 +124,21 @@ class Task(Placed):
         return functional_call(self.module, {**params, **drawn}, (x,))
 
 
-def stacked(
-    task: Task, flat: Float[Tensor, "models params"]
-) -> dict[str, Float[Tensor, "models ..."]]:
-    """Return flat parameter vectors as one tensor a parameter."""
-    shapes = [task.module.get_parameter(name).shape for name in task.names]
-    pieces = flat.split([shape.numel() for shape in shapes], dim=-1)
+def stacked(task: Task, flat: Float[Tensor, "models params"]) -> Params:
+    """Return flat parameter vectors as one tensor a parameter, [models, *shape]."""
+    like = {name: task.module.get_parameter(name) for name in task.names}
+    found = unflattened(like, flat)
+    return {name: value.contiguous() for name, value in found.items()}
+
+
+def unflattened(like: Mapping[str, Tensor], flat: Float[Tensor, "*models n"]) -> Params:
+    """Return flat vectors as tensors of the names, shapes and kinds of others."""
+    pieces = flat.split([entry.numel() for entry in like.values()], dim=-1)
     return {
-        name: piece.reshape(flat.shape[:-1] + shape).contiguous()
-        for name, piece, shape in zip(task.names, pieces, shapes, strict=True)
+        name: piece.reshape(flat.shape[:-1] + entry.shape).to(
+            piece.dtype if entry.is_floating_point() else entry.dtype
+        )
+        for (name, entry), piece in zip(like.items(), pieces, strict=True)
     }
 
 
