@@ -6,7 +6,6 @@ Both sides solve the same penalised objectives to a gradient of 1e-10, on tensor
 memory, with one thread each; CPU time, sides in turn.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +13,17 @@ import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression as Reference
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from benchmarks.networks import matrix_rate
-from benchmarks.timing import machine, median_with_interval, publish
+from benchmarks.timing import (
+    machine,
+    matrix_rate,
+    median_with_interval,
+    one_thread,
+    publish,
+    ratios,
+    seconds,
+)
 from dmtheory.data import Dataset
 from dmtheory.designs import Bernoulli
 from dmtheory.identity import numbered
@@ -102,25 +107,22 @@ def compare(
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(REPEATS):
-        clock = time.process_time()
-        params = problem.fit(weights, seeds).params
-        ours.append(time.process_time() - clock)
-        clock = time.process_time()
-        reference = loop()
-        theirs.append((time.process_time() - clock) * MODELS / n_peer)
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        spent, fit = seconds(lambda: problem.fit(weights, seeds))
+        ours.append(spent)
+        spent, reference = seconds(loop)
+        theirs.append(spent * MODELS / n_peer)
     return {
         "peer": f"loop over scikit-learn's {solver}, {n_peer} of {MODELS} models",
         "seconds": {
             "ours": median_with_interval(ours),
             "peer": median_with_interval(theirs),
         },
-        "ratio": median_with_interval(ratios),
+        "ratio": ratios(theirs, ours),
         "largest gradient": {
-            "ours": gradient_norms(problem, weights, params).max().item(),
+            "ours": gradient_norms(problem, weights, fit.params).max().item(),
             "peer": gradient_norms(problem, weights[:n_peer], reference).max().item(),
         },
-        "largest difference of parameters": (params[:n_peer] - reference)
+        "largest difference of parameters": (fit.params[:n_peer] - reference)
         .abs()
         .max()
         .item(),
@@ -130,7 +132,6 @@ def compare(
 
 def main() -> None:
     """Run both comparisons and keep the JSON."""
-    torch.set_num_threads(1)
     records, diagnoses = load_breast_cancer(return_X_y=True)
     pixels, numbers = load_digits(return_X_y=True)
     cancer = table(*standardised(records, diagnoses), n_train=500)
@@ -142,7 +143,7 @@ def main() -> None:
     p, q, k = 31, 65, 10
     direct = 9 * 2 * MODELS * 500 * p * (p + 1) / 2
     iterative = 6 * 8 * MODELS * (2 * 2 * 1000 * q * k + 2 * (q * k) ** 2)
-    with threadpool_limits(1):
+    with one_thread():
         result = {
             "machine": machine("torch", "scikit-learn", "numpy"),
             "models": MODELS,

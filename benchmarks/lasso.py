@@ -21,14 +21,18 @@ from sklearn.linear_model import lasso_path as sklearn_path
 
 from benchmarks.regressions import (
     centred,
-    one_thread,
     plot_growth,
-    ratios,
-    seconds,
     slope,
     study,
 )
-from benchmarks.timing import machine, median_with_interval, publish
+from benchmarks.timing import (
+    machine,
+    median_with_interval,
+    one_thread,
+    publish,
+    ratios,
+    seconds,
+)
 from dmtheory.datamodels.lasso.coordinate_descent import descend
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
 

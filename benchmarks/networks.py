@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from benchmarks.timing import machine, median_with_interval, publish
+from benchmarks.timing import (
+    machine,
+    matrix_rate,
+    median_with_interval,
+    one_thread,
+    publish,
+    ratios,
+    seconds,
+)
 from dmtheory.data import Dataset
 from dmtheory.designs import Bernoulli
 from dmtheory.identity import numbered
@@ -34,6 +42,7 @@ WIDTHS = (64, 32, 10)
 N_TRAIN = 1000
 TRAINING = SGD(epochs=20, batch_size=50, learning_rate=0.1)
 STEPS = 20 * N_TRAIN // 50
+LOOPS = ("loop, fused", "loop, foreach")
 
 
 def digits_table() -> Dataset:
@@ -142,92 +151,75 @@ def by_plain_vmap(problem: Network, weights: Tensor) -> Callable[[], Tensor]:
     return train
 
 
-def matrix_rate(dtype: torch.dtype, size: int = 1024) -> float:
-    """Return this machine's matrix products in operations a second, one thread."""
-    a = torch.randn(size, size, dtype=dtype)
-    best = float("inf")
-    for _ in range(8):
-        clock = time.process_time()
-        a @ a
-        best = min(best, time.process_time() - clock)
-    return 2 * size**3 / best
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return CPU seconds of one call, and what it returned."""
-    clock = time.process_time()
-    result = work()
-    return time.process_time() - clock, result
-
-
-def main() -> None:
-    """Run all sides in turn and keep the JSON."""
-    torch.set_num_threads(1)
-    data = digits_table()
+def sides(data: Dataset) -> dict[str, tuple[int, Callable[[], Tensor]]]:
+    """Return every way to train, with how many models it trains."""
     law = Bernoulli(p=0.5, seed=0)
     weights, seeds = law.weights(torch.arange(MODELS), N_TRAIN), torch.arange(MODELS)
     compiled = network(data, Compiled(memory=2**24))
     eager = network(data, Vmapped(memory=2**24))
     few = weights[:LOOP_MODELS]
-    sides: dict[str, tuple[int, Callable[[], Any]]] = {
+    return {
         "compiled": (MODELS, lambda: compiled.fit(weights, seeds).params),
         "vmapped": (MODELS, lambda: eager.fit(weights, seeds).params),
         "plain vmap": (MODELS, by_plain_vmap(eager, weights)),
-        "loop, fused": (LOOP_MODELS, in_a_loop(eager, few, fused=True)),
-        "loop, foreach": (LOOP_MODELS, in_a_loop(eager, few, fused=False)),
+        LOOPS[0]: (LOOP_MODELS, in_a_loop(eager, few, fused=True)),
+        LOOPS[1]: (LOOP_MODELS, in_a_loop(eager, few, fused=False)),
     }
-    clock = time.perf_counter()
-    first = {name: work() for name, (_, work) in sides.items()}
-    warm_up = time.perf_counter() - clock
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(REPEATS):
-        for name, (n_models, work) in sides.items():
-            rates[name].append(n_models / timed(work)[0])
-    loop = [
-        max(pair)
-        for pair in zip(rates["loop, fused"], rates["loop, foreach"], strict=True)
-    ]
-    # A product forward, one for the weights' gradient, and but in the first layer one
-    # for the inputs' gradient.
+
+
+def operations() -> int:
+    """Return the multiplications and additions of one model's training.
+
+    A product forward, one for the weights' gradient, and but in the first layer one for
+    the inputs' gradient.
+    """
     layers = list(itertools.pairwise(WIDTHS))
     products = [3 if number else 2 for number in range(len(layers))]
     macs = sum(n * a * b for n, (a, b) in zip(products, layers, strict=True))
-    flops = 2 * macs * STEPS * 50
-    limit = matrix_rate(torch.float32) / flops
+    return 2 * macs * STEPS * 50
+
+
+def compared(rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Return our rates over the better loop's and over plain vmap's."""
+    loop = [max(pair) for pair in zip(*(rates[name] for name in LOOPS), strict=True)]
+    peers = {"the loop": loop, "plain vmap": rates["plain vmap"]}
+    return {
+        f"{ours} over {peer}": ratios(rates[ours], theirs)
+        for peer, theirs in peers.items()
+        for ours in ("compiled", "vmapped")
+    }
+
+
+def main() -> None:
+    """Run all sides in turn and keep the JSON."""
+    data = digits_table()
+    with one_thread():
+        ways = sides(data)
+        clock = time.perf_counter()
+        first = {name: work() for name, (_, work) in ways.items()}
+        warm_up = time.perf_counter() - clock
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(REPEATS):
+            for name, (n_models, work) in ways.items():
+                rates[name].append(n_models / seconds(work)[0])
+        limit = matrix_rate(torch.float32) / operations()
+    gaps = {name: p[:LOOP_MODELS] - first[LOOPS[0]] for name, p in first.items()}
     publish(
         "networks",
         {
             "machine": machine("torch", "numpy"),
             "models": MODELS,
             "models a second": {n: median_with_interval(r) for n, r in rates.items()},
-            "ratio": {
-                "compiled over the loop": _ratio(rates["compiled"], loop),
-                "vmapped over the loop": _ratio(rates["vmapped"], loop),
-                "compiled over plain vmap": _ratio(
-                    rates["compiled"], rates["plain vmap"]
-                ),
-                "vmapped over plain vmap": _ratio(
-                    rates["vmapped"], rates["plain vmap"]
-                ),
-            },
+            "ratio": compared(rates),
             "median difference of parameters from the loop": {
-                name: (params[:LOOP_MODELS] - first["loop, fused"])
-                .abs()
-                .amax(1)
-                .median()
-                .item()
-                for name, params in first.items()
+                name: gap.abs().amax(1).median().item() for name, gap in gaps.items()
             },
             "seconds before the first measured run, compiling included": warm_up,
             "physical limit in models a second": limit,
-            "bytes a model": bytes_a_model(eager._task),
+            "bytes a model": bytes_a_model(network(data, Vmapped())._task),
             "parameters a model": int(first["compiled"].shape[1]),
         },
     )
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    return median_with_interval([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
 if __name__ == "__main__":

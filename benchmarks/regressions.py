@@ -1,29 +1,17 @@
 """What the benchmarks of regressions share: data, paired timings, growth with size."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from benchmarks.timing import RESULTS, median_with_interval
+from benchmarks.timing import RESULTS
 from dmtheory.datamodels.rows.sample import Sample, independent_rows
 from dmtheory.designs import Bernoulli
 
 NONZERO = 30
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Give every library one thread."""
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
 
 
 def study(
@@ -50,21 +38,6 @@ def centred(sample: Sample) -> tuple[Tensor, Tensor]:
     chunk = sample.gathered()
     x, y = chunk.x[:, 0], chunk.y[:, 0]
     return x - x.mean(0), y - y.mean(0)
-
-
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the CPU seconds of one call, and its result.
-
-    CPU time of a single thread: other work on the machine moves it little.
-    """
-    clock = time.process_time()
-    result = work()
-    return time.process_time() - clock, result
-
-
-def ratios(peer: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
-    """Return peer over ours, run one after the other, as a median with interval."""
-    return median_with_interval([p / o for p, o in zip(peer, ours, strict=True)])
 
 
 def slope(sizes: Sequence[int], times: Sequence[float]) -> float:

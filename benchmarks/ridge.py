@@ -15,14 +15,18 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 
 from benchmarks.regressions import (
-    one_thread,
     plot_growth,
-    ratios,
-    seconds,
     slope,
     study,
 )
-from benchmarks.timing import machine, median_with_interval, publish
+from benchmarks.timing import (
+    machine,
+    median_with_interval,
+    one_thread,
+    publish,
+    ratios,
+    seconds,
+)
 from dmtheory.datamodels.estimators.ridge import Ridge, chosen_ridge
 from dmtheory.datamodels.rows.sample import Sample
 

@@ -2,12 +2,16 @@
 
 import json
 import platform
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,3 +46,37 @@ def publish(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Give every library one thread."""
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the CPU seconds of one call, and its result.
+
+    CPU time of a single thread: other work on the machine moves it little.
+    """
+    clock = time.process_time()
+    result = work()
+    return time.process_time() - clock, result
+
+
+def matrix_rate(dtype: torch.dtype, size: int = 1024) -> float:
+    """Return this machine's matrix products in operations a second, one thread."""
+    a = torch.randn(size, size, dtype=dtype)
+    best = float("inf")
+    for _ in range(8):
+        clock = time.process_time()
+        a @ a
+        best = min(best, time.process_time() - clock)
+    return 2 * size**3 / best
+
+
+def ratios(peer: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
+    """Return peer over ours, run one after the other, as a median with interval."""
+    return median_with_interval([p / o for p, o in zip(peer, ours, strict=True)])

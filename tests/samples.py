@@ -8,9 +8,10 @@ import jaxtyping
 import torch
 from torch import Tensor
 
-from dmtheory import Attribution, Estimand, Point
+from dmtheory import Attribution, Estimand, Point, Responses
 from dmtheory.data import Dataset
 from dmtheory.identity import numbered
+from dmtheory.problems import Description
 
 
 def generator(seed: int) -> torch.Generator:
@@ -97,6 +98,29 @@ def an_attribution(
         target_labels=numbered("question", scores.shape[1]),
         n_train=n_train,
         seeds=seeds,
+    )
+
+
+def a_description(n_train: int, n_targets: int, **changes: Any) -> Description:
+    fields: dict[str, Any] = {
+        "name": "made-up",
+        "digest": "made-up",
+        "output": "margin",
+        "normalisation": "sum",
+        "step_policy": "fixed",
+        "train_labels": numbered("row", n_train),
+        "target_labels": numbered("question", n_targets),
+    }
+    return Description(**{**fields, **changes})
+
+
+def responses_of(design: Any, outputs: Tensor, description: Description) -> Responses:
+    """Return made-up outputs of a design; those that are not finite diverged."""
+    return Responses(
+        outputs=outputs,
+        design=design,
+        description=description,
+        diverged=~torch.isfinite(outputs).all(1),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from samples import an_attribution, normal
+from samples import a_description, an_attribution, normal, responses_of
 from sklearn.metrics import mean_squared_error, r2_score
 from torch import Tensor
 
@@ -14,8 +14,6 @@ from dmtheory import Attribution, Responses, fit_datamodel
 from dmtheory.agreement.prediction import Prediction, held_out_prediction
 from dmtheory.agreement.resampling import resample_counts
 from dmtheory.designs import Bernoulli, ComplementaryPairs, Replicates
-from dmtheory.identity import numbered
-from dmtheory.problems import Description
 from dmtheory.rendering.figures import draw_scatter
 from dmtheory.rendering.predictions import prediction_scatter
 
@@ -29,21 +27,7 @@ def additive(
     """Return 2 + x'beta + noise of variance 1."""
     weights = design.weights(torch.arange(design.n_models), N_TRAIN)
     outputs = 2 + weights @ BETA + normal(len(weights), N_TARGETS, seed=100 + seed)
-    description = Description(
-        name="made-up",
-        digest="made-up",
-        output="margin",
-        normalisation="sum",
-        step_policy="fixed",
-        train_labels=numbered("row", N_TRAIN),
-        target_labels=numbered("question", N_TARGETS),
-    )
-    return Responses(
-        outputs=outputs,
-        design=design,
-        description=description,
-        diverged=torch.zeros(len(outputs), dtype=torch.bool),
-    )
+    return responses_of(design, outputs, a_description(N_TRAIN, N_TARGETS))
 
 
 def datamodel(scores: Tensor = BETA, level: float = 2.0) -> Attribution:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from samples import an_attribution, normal
+from samples import a_description, an_attribution, normal, responses_of
 from scipy.stats import norm
 from sklearn.linear_model import Lasso
 from torch import Tensor
 
-from dmtheory import Responses, fit_datamodel
+from dmtheory import fit_datamodel
 from dmtheory.agreement.subset_outputs import evaluation_of_arrays
 from dmtheory.datamodels.inference.debiasing import debias, debiased
 from dmtheory.designs import (
@@ -23,10 +23,9 @@ from dmtheory.designs import (
     Grouped,
     Replicates,
 )
-from dmtheory.identity import numbered
-from dmtheory.problems import Description
 
 N_TRAIN, N_TARGETS = 100, 20
+MADE_UP = a_description(N_TRAIN, N_TARGETS)
 
 
 def truth(seed: int = 0) -> Tensor:
@@ -150,29 +149,12 @@ def test_masks_of_one_size_have_estimates_that_sum_to_zero() -> None:
     )
 
 
-def responses_of(design: Any, outputs: Tensor) -> Responses:
-    return Responses(
-        outputs=outputs,
-        design=design,
-        description=Description(
-            name="made-up",
-            digest="made-up",
-            output="margin",
-            normalisation="sum",
-            step_policy="fixed",
-            train_labels=numbered("row", N_TRAIN),
-            target_labels=numbered("question", N_TARGETS),
-        ),
-        diverged=~torch.isfinite(outputs).all(1),
-    )
-
-
 def test_an_attribution_is_debiased_on_its_own_models() -> None:
     design = Bernoulli(p=0.5, n_models=150, seed=4)
     x, y = sample(design, seed=4)
     raw = lasso(x, y, 0.1)
     made = an_attribution(raw, seeds=frozenset({4}))
-    found = debiased(made, responses_of(design, y))
+    found = debiased(made, responses_of(design, y, MADE_UP))
     expected = debias(x, y, raw, design)
     torch.testing.assert_close(found.scores, expected.coefficients)
     torch.testing.assert_close(found.stderr, expected.stderr)
@@ -181,14 +163,14 @@ def test_an_attribution_is_debiased_on_its_own_models() -> None:
     torch.testing.assert_close(predicted.mean(0), y.mean(0))
     assert found.method.startswith("de-biased LASSO")
     assert found.estimand == made.estimand
-    in_epsilon = debiased(made.in_unit("per_epsilon"), responses_of(design, y))
+    in_epsilon = debiased(made.in_unit("per_epsilon"), responses_of(design, y, MADE_UP))
     torch.testing.assert_close(in_epsilon.scores, N_TRAIN * found.scores)
     # Two seeds that were averaged leave half of the noise.
     twice = Replicates(design=design, n_replicates=2)
     _, many = sample(twice, seed=5)
     mean = lasso(x, many.unflatten(0, (-1, 2)).mean(1), 0.1)
     again = an_attribution(mean, seeds=frozenset({4}))
-    averaged = debiased(again, responses_of(twice, many))
+    averaged = debiased(again, responses_of(twice, many, MADE_UP))
     assert averaged.stderr is not None
     assert found.stderr is not None
     ratio = (averaged.stderr / found.stderr).mean().item()
@@ -208,7 +190,7 @@ def test_groups_are_players() -> None:
         an_attribution(lasso(x, y, 0.1), seeds=frozenset({6})),
         train_labels=design.group_labels,
     )
-    found = debiased(made, responses_of(design, y))
+    found = debiased(made, responses_of(design, y, MADE_UP))
     torch.testing.assert_close(
         found.scores, debias(x, y, made.scores, law).coefficients
     )
@@ -224,11 +206,11 @@ def test_what_cannot_be_debiased_is_refused() -> None:
         debias(x, y, 0 * dense, AntitheticPairs(p=0.5, n_pairs=30))
     made = an_attribution(0 * dense, seeds=frozenset({8}))
     with pytest.raises(ValueError, match=r"got experiment seed \[7\] for \[8\]"):
-        debiased(made, responses_of(design, y))
+        debiased(made, responses_of(design, y, MADE_UP))
     mine = replace(made, seeds=frozenset({7}))
     part = mine.restricted(train=mine.train_labels[:5])
     with pytest.raises(ValueError, match="de-bias before restricting"):
-        debiased(part, responses_of(design, y))
+        debiased(part, responses_of(design, y, MADE_UP))
     held = evaluation_of_arrays(x, y, like=made)
     with pytest.raises(TypeError, match="design must say how the masks were drawn"):
         debiased(replace(made, seeds=held.seeds), held)

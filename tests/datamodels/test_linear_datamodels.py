@@ -7,18 +7,26 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 import torch
-from samples import normal, table, unchecked
+from samples import a_description, normal, responses_of, table, unchecked
 from scipy.stats import t as student
 from torch import Tensor
 
 from dmtheory import OLS, Responses, collect, fit_datamodel
 from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs, CoordinatePairs
-from dmtheory.problems import BlackBox, Description, LeastSquares, SetFunction
+from dmtheory.problems import BlackBox, LeastSquares, SetFunction
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory.exhaustive import population_regression
 
 N_TRAIN, N_TARGETS = 5, 2
+MADE_UP = a_description(
+    N_TRAIN,
+    N_TARGETS,
+    output="sum",
+    normalisation="count",
+    train_labels=tuple("abcde"),
+    target_labels=("x", "y"),
+)
 
 
 def additive_and_noise(
@@ -29,29 +37,12 @@ def additive_and_noise(
     outputs = 1 + weights @ truth() + noise * normal(len(weights), N_TARGETS, seed=7)
     if bends:
         outputs = outputs + (weights[:, 0] * weights[:, 1])[:, None]
-    return responses_of(design, outputs)
+    return responses_of(design, outputs, MADE_UP)
 
 
 def truth() -> Tensor:
     rows, columns = torch.arange(N_TRAIN).double(), torch.arange(N_TARGETS).double()
     return rows[:, None] - columns
-
-
-def responses_of(design: Any, outputs: Tensor) -> Responses:
-    return Responses(
-        outputs=outputs,
-        design=design,
-        description=Description(
-            name="made-up",
-            digest="made-up",
-            output="sum",
-            normalisation="count",
-            step_policy="fixed",
-            train_labels=tuple("abcde"),
-            target_labels=("x", "y"),
-        ),
-        diverged=~torch.isfinite(outputs).all(1),
-    )
 
 
 def rows_of(weights: Tensor, outputs: Tensor, *, paired: bool) -> Sample:
@@ -123,7 +114,7 @@ def test_pairs_cancel_even_terms_and_the_seed_effect_exactly() -> None:
     effect = (design.seeds(rows) % 1000).double()
     shared = 3 * signs[:, 0] * signs[:, 1] + effect
     outputs = signs @ truth() + shared[:, None]
-    found = fit_datamodel(responses_of(design, outputs))
+    found = fit_datamodel(responses_of(design, outputs, MADE_UP))
     torch.testing.assert_close(found.scores, truth(), rtol=0, atol=1e-10)
     assert found.stderr is not None
     assert found.stderr.max() < 1e-10
