@@ -18,7 +18,7 @@ validate: $(VENV)/made
 	$(BIN)/python -m validation run small
 
 test: $(VENV)/made
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: $(VENV)/made
 	$(BIN)/python -m pytest -m long

@@ -177,8 +177,12 @@ def test_the_suite_kills_often_and_mostly_inside_a_write(
 def test_a_killed_write_leaves_a_half_written_file_beside_the_chunks(
     reports: dict[str, dict[str, Any]],
 ) -> None:
+    # Files of one write are written at once, by threads: a death after the renaming of
+    # one may come in the middle of another.
     report = reports["files"]
-    assert report["leftovers"] == report["kills"]["partial"]
+    kills = report["kills"]
+    beside = report["leftovers"] - kills["partial"]
+    assert 0 <= beside <= kills["partial"] + kills["renamed"]
 
 
 @pytest.mark.parametrize(
