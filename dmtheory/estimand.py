@@ -3,12 +3,25 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
 from dmtheory.checks import check_choice, check_positive
+from dmtheory.identity import digest
 
 Unit = Literal["per_weight", "per_epsilon"]
 UNITS = ("per_weight", "per_epsilon")
-QUANTITIES = ("datamodel", "response derivative", "influence", "leave-one-out")
-POINT_KINDS = ("weights", "subsets", "average")
+QUANTITIES = (
+    "datamodel",
+    "response derivative",
+    "influence",
+    "leave-one-out",
+    "gradient product",
+    "TracIn",
+    "TRAK",
+    "representer",
+)
+POINT_KINDS = ("weights", "vector", "subsets", "average")
 NORMALISATIONS = ("sum", "count", "unknown")
 STEP_POLICIES = ("fixed", "proportional", "unknown")
 
@@ -18,11 +31,12 @@ class Point:
     """Where a quantity is taken: a weight vector, a subset law, or an average over one.
 
     Attributes:
-        kind: "weights" is the point w = level * 1; "subsets" is a contrast over
-            S ~ Bernoulli(level); "average" is a derivative averaged over
-            S ~ Bernoulli(level) and over the example's own weight from 0 to 1.
-        level: The common weight c, or the inclusion probability p.
-        law: The subset law; independent inclusion by default.
+        kind: "weights" is the point w = level * 1; "vector" is a weight vector w of
+            mean level; "subsets" is a contrast over S ~ Bernoulli(level); "average" is
+            a derivative averaged over S ~ Bernoulli(level) and over the example's own
+            weight from 0 to 1.
+        level: The common or mean weight, or the inclusion probability p.
+        law: The subset law, independent inclusion by default; of a vector its digest.
     """
 
     kind: str
@@ -32,12 +46,22 @@ class Point:
     def __post_init__(self) -> None:
         check_choice(self.kind, POINT_KINDS, "kind")
         check_positive(self.level, "level")
-        if self.kind != "weights" and self.level >= 1:
+        if self.kind in {"subsets", "average"} and self.level >= 1:
             raise ValueError(f"level must lie in (0, 1) for subsets, got {self.level}")
+
+    @staticmethod
+    def of(weights: Float[Tensor, " train"]) -> "Point":
+        """Return the point w, named by its common weight where it has one."""
+        level = weights.mean().item()
+        if bool((weights == weights[0]).all()):
+            return Point("weights", weights[0].item())
+        return Point("vector", level, digest(weights))
 
     def __str__(self) -> str:
         if self.kind == "weights":
             return "w = 1" if self.level == 1 else f"w = {self.level:g}·1"
+        if self.kind == "vector":
+            return f"w = {self.law} (mean {self.level:g})"
         law = f"S ~ {self.law}({self.level:g})"
         if self.kind == "subsets":
             return law
@@ -51,7 +75,8 @@ class Estimand:
     Attributes:
         quantity: "datamodel" is beta_i(p), "response derivative" is dF/dw_i,
             "influence" is tau_i in the stated unit, "leave-one-out" is
-            F(1) - F(1 - e_i).
+            F(1) - F(1 - e_i); the rest are scores that estimate none of these, and
+            only their ranks can agree with them.
         point: Where it is taken.
         output: The output function f.
         normalisation: "sum", "count" or, for arrays from elsewhere, "unknown".
@@ -109,6 +134,8 @@ def expected_slope(a: Estimand, b: Estimand) -> float | None:
     Returns:
         The slope, or None where theory predicts none.
     """
+    if "vector" in {a.point.kind, b.point.kind}:
+        return 1.0 if a.point == b.point else None
     if a.point.level == b.point.level:
         return 1.0
     if a.normalisation == b.normalisation == "sum":

@@ -97,7 +97,7 @@ def test_an_unknown_word_is_refused(change: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize(
     ("kind", "level", "message"),
     [
-        ("somewhere", 0.5, "kind must be one of weights, subsets, average"),
+        ("somewhere", 0.5, "kind must be one of weights, vector, subsets, average"),
         ("weights", 0.0, "level must be finite and > 0, got 0"),
         ("weights", float("nan"), "level must be finite and > 0, got nan"),
         ("subsets", 1.0, r"level must lie in \(0, 1\) for subsets, got 1"),

@@ -5,7 +5,7 @@ from typing import NoReturn
 import click
 import torch
 
-from dmtheory.cli import estimates, evaluation, reading, runs
+from dmtheory.cli import derive, evaluation, fit, influence, reading, runs
 from dmtheory.console import run_command
 
 
@@ -20,9 +20,9 @@ for command in (
     runs.collect_command,
     runs.merge_command,
     runs.verify_command,
-    estimates.fit,
-    estimates.derive,
-    estimates.influence_command,
+    fit.fit,
+    derive.derive,
+    influence.influence_command,
     reading.agree,
     evaluation.lds_command,
     reading.show,

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.func import grad, jacrev, vmap
+from torch.func import vmap
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least, check_positive
@@ -18,7 +18,11 @@ from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.curvature import (
     Curvature,
     ExactHessian,
+)
+from dmtheory.influence.gradients import (
+    example_gradients,
     prediction_jacobian,
+    target_gradients,
 )
 from dmtheory.problems.base import (
     Description,
@@ -194,15 +198,8 @@ def _at_one_model(
         matrix = curvature.matrix(problem, params, weights * scale, jacobian)
         matrix = matrix + damping * torch.eye(len(params), dtype=params.dtype)
         factor, failed = torch.linalg.cholesky_ex(matrix)
-
-    def total_loss(predictions: Tensor) -> Tensor:
-        return problem.prediction_losses(predictions).sum()
-
-    # l_j depends on its own prediction alone, so one gradient has every dl_j/dz_j.
-    slopes = grad(total_loss)(problem.predictions(params))
-    example_gradients = torch.einsum("jc,jcp->jp", slopes, jacobian)
-    target_gradients = jacrev(problem.target_outputs)(params)
-    tau = -example_gradients @ torch.cholesky_solve(target_gradients.T, factor)
+    toward = torch.cholesky_solve(target_gradients(problem, params).T, factor)
+    tau = -example_gradients(problem, params, jacobian) @ toward
     if problem.description.normalisation == "sum":
         # The divisor W = sum_j w_j moves with w_i too.
         tau = tau - scale * (weights @ tau)

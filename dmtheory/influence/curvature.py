@@ -6,8 +6,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import hessian, jacfwd, jacrev, vmap
+from torch.func import hessian, vmap
 
+from dmtheory.influence.gradients import prediction_jacobian
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.weighting import normaliser
 
@@ -96,15 +97,6 @@ class GaussNewton:
         weighted = torch.einsum("jcd,jdp->jcp", blocks, jacobian)
         matrix = jacobian.flatten(0, 1).T @ weighted.flatten(0, 1)
         return matrix + hessian(problem.penalty)(params)
-
-
-def prediction_jacobian(
-    problem: DifferentiableProblem, params: Float[Tensor, " params"]
-) -> Float[Tensor, "train classes params"]:
-    """Return the derivative of every prediction, by the mode with fewer passes."""
-    n_outputs = problem.predictions(params).numel()
-    differentiate = jacfwd if len(params) <= n_outputs else jacrev
-    return differentiate(problem.predictions)(params)
 
 
 def effective_parameters(problem: DifferentiableProblem, *, at: float = 1.0) -> float:

@@ -16,7 +16,8 @@ from dmtheory import ExactHessian, GaussNewton, influence
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.classical import weight_derivatives
-from dmtheory.influence.curvature import effective_parameters, prediction_jacobian
+from dmtheory.influence.curvature import effective_parameters
+from dmtheory.influence.gradients import prediction_jacobian
 from dmtheory.problems import MLP, SGD, LeastSquares, LogisticRegression, Network
 
 N_TRAIN = 16

@@ -1,4 +1,4 @@
-"""Commands that estimate: fit, derive, influence."""
+"""The command `dmtheory fit`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,11 @@ from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.estimators.standard_errors import ERRORS
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.lasso.lasso import Lasso
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.base import SubsetDesign
 from dmtheory.designs.describe import parse_design
-from dmtheory.designs.perturbations import random_coordinates
 from dmtheory.files import load_attribution, load_matrix
-from dmtheory.influence.classical import influence
-from dmtheory.influence.curvature import Curvature, ExactHessian, GaussNewton
-from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import collect
 from dmtheory.responses.store import read_store
-
-_CURVATURES: dict[str, Curvature] = {"hessian": ExactHessian(), "ggn": GaussNewton()}
 
 
 @click.command()
@@ -146,91 +138,3 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise click.UsageError(
             f"penalties must look like 0.1,0.01, got {text!r}"
         ) from None
-
-
-@click.command()
-@options.problem
-@click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
-@click.option("--step", default=0.05, show_default=True, help="Difference step.")
-@click.option("--seeds", default=20, show_default=True, help="Training seeds.")
-@click.option("--coordinates", type=int, help="Examples, drawn at random; else all.")
-@options.normalisation
-@options.seed(1)
-@options.out
-@options.as_json
-def derive(
-    problem: str,
-    at: float,
-    step: float,
-    seeds: int,
-    coordinates: int | None,
-    normalisation: Any,
-    seed: int,
-    out: Path,
-    as_json: bool,
-) -> None:
-    """Estimate dF/dw by finite differences over seeds.
-
-    Example: dmtheory derive --problem diabetes-ridge --at 0.5 --out derivative.npz
-    """
-    made = ready_problem(problem, normalisation)
-    n_train = made.description.n_train
-    chosen = None
-    if coordinates is not None:
-        chosen = random_coordinates(n_train, coordinates, seed=seed)
-    total = (
-        2 * (coordinates or n_train) * (1 if made.description.deterministic else seeds)
-    )
-    with progress_bars() as progress:
-        found = response_derivative(
-            made,
-            FiniteDifference(step=step, n_seeds=seeds),
-            at=at,
-            coordinates=chosen,
-            seed=seed,
-            progress=options.counter(progress, "models", total),
-        )
-    options.save(found, out, as_json)
-
-
-@click.command("influence")
-@options.problem
-@click.option("--curvature", type=click.Choice(list(_CURVATURES)), default="hessian")
-@click.option("--damping", default=0.0, show_default=True, help="In units of J.")
-@click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
-@click.option("--seeds", default=1, show_default=True, help="Models to average.")
-@options.normalisation
-@options.seed(2)
-@options.out
-@options.as_json
-def influence_command(
-    problem: str,
-    curvature: str,
-    damping: float,
-    at: float,
-    seeds: int,
-    normalisation: Any,
-    seed: int,
-    out: Path,
-    as_json: bool,
-) -> None:
-    """Compute classical influence at trained models.
-
-    Example: dmtheory influence --problem digits-network --curvature ggn --damping 0.03
-    --at 0.5 --seeds 8 --out influence.npz
-    """
-    made = ready_problem(problem, normalisation)
-    if not isinstance(made, DifferentiableProblem):
-        raise click.UsageError(
-            f"problem must be differentiable for influence, but {problem} lacks "
-            "`fit`, `predictions` and their like"
-        )
-    found = influence(
-        made,
-        curvature=_CURVATURES[curvature],
-        damping=damping,
-        at=at,
-        n_seeds=seeds,
-        seed=seed,
-    )
-    options.save(found, out, as_json)
