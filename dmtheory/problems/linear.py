@@ -14,13 +14,9 @@ from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.convex.families import Gaussian
 from dmtheory.problems.convex.lanes import LANES, in_lanes
 from dmtheory.problems.convex.minimum_norm import pseudo_inverse
-from dmtheory.problems.convex.newton import (
-    cholesky,
-    minimise,
-    with_factors,
-    with_inverses,
-)
+from dmtheory.problems.convex.newton import minimise
 from dmtheory.problems.convex.solve import MOST_FACTORED, LinearSolver
+from dmtheory.problems.convex.systems import cholesky, with_factors, with_inverses
 from dmtheory.problems.convex.tables import check_table, checked_weights
 from dmtheory.problems.linear_model import LinearModel
 from dmtheory.problems.outputs import OF_RESPONSES

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.problems.convex.objective import Objective, Params
@@ -114,8 +114,14 @@ class ConjugateGradients:
 
     preconditioner: Preconditioner
 
-    def __call__(self, objective: Objective, means: Tensor, gradient: Params) -> Params:
-        """Return d with |H d + g| small for every model."""
+    def __call__(
+        self,
+        objective: Objective,
+        means: Tensor,
+        gradient: Params,
+        near: Bool[Tensor, " models"],
+    ) -> Params:
+        """Return d with |H d + g| small for every model, H as it is here."""
         octaves = self.preconditioner.octaves(objective)
         residual = -gradient
         solution = torch.zeros_like(gradient)

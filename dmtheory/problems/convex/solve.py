@@ -13,15 +13,10 @@ from dmtheory.problems.convex.conjugate_gradients import (
     preconditioner,
 )
 from dmtheory.problems.convex.families import Family
-from dmtheory.problems.convex.lanes import in_lanes
-from dmtheory.problems.convex.newton import (
-    Minimum,
-    NewtonSystem,
-    by_factors,
-    cholesky,
-    minimise,
-)
+from dmtheory.problems.convex.lanes import LANES, in_lanes
+from dmtheory.problems.convex.newton import Minimum, minimise
 from dmtheory.problems.convex.objective import Objective, Params, feature_products
+from dmtheory.problems.convex.systems import Factors, NewtonSystem, cholesky
 
 # With more parameters conjugate gradients are faster than one Hessian a model.
 MOST_FACTORED = 128
@@ -71,7 +66,8 @@ class LinearSolver:
         """
         first = self._start if start is None else self._checked(start, len(scaled))
         starts = first.to(scaled.device).expand(len(scaled), -1)
-        params, norm, converged = in_lanes(self._minimise, scaled, starts)
+        lanes = LANES if self._factored else LANES // 2
+        params, norm, converged = in_lanes(self._minimise, scaled, starts, lanes=lanes)
         factor = None
         if keep_factor:
             factor = self._factor(scaled, params)
@@ -83,7 +79,7 @@ class LinearSolver:
     def _minimise(self, scaled: Tensor, starts: Tensor) -> tuple[Tensor, ...]:
         objective = self.objective(scaled.T.contiguous())
         found = minimise(
-            objective, self._matrix(starts), self._system, tolerance=self.tolerance
+            objective, self._matrix(starts), self._system(), tolerance=self.tolerance
         )
         return found.params.flatten(0, 1).T, found.gradient_norm, found.converged
 
@@ -118,10 +114,11 @@ class LinearSolver:
     def _factored(self) -> bool:
         return self._n_params <= MOST_FACTORED
 
-    @cached_property
     def _system(self) -> NewtonSystem:
-        if self._factored:
-            return by_factors
+        return Factors() if self._factored else self._conjugate_gradients
+
+    @cached_property
+    def _conjugate_gradients(self) -> ConjugateGradients:
         found = self._full_data
         full = self._full_objective
         means = self.family.means(full.predictions(found.params))
@@ -141,7 +138,7 @@ class LinearSolver:
         shape = self.x.shape[1], self.family.n_outputs, 1
         start = self.x.new_zeros(shape)
         return minimise(
-            self._full_objective, start, by_factors, tolerance=self.tolerance
+            self._full_objective, start, Factors(), tolerance=self.tolerance
         )
 
     @property
