@@ -33,7 +33,9 @@ from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.inference.discoveries import discoveries
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
+from dmtheory.derivatives.leave_one_out import leave_one_out
+from dmtheory.derivatives.method import DerivativeMethod
+from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
@@ -49,6 +51,7 @@ __all__ = [
     "Agreement",
     "Attribution",
     "Correlation",
+    "DerivativeMethod",
     "DifferenceOfMeans",
     "Estimand",
     "ExactHessian",

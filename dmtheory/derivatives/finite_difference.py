@@ -1,14 +1,19 @@
 """dF/dw by central differences over seeds, with common random numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least, check_positive
+from dmtheory.derivatives.units import check_none_diverged, from_units, point_of
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import CoordinatePairs, SubsetPairs
+from dmtheory.engines.base import Engine
+from dmtheory.problems.base import Problem
+from dmtheory.responses.collect import Progress, collect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +36,39 @@ class FiniteDifference:
         check_positive(self.step, "step")
         check_at_least(self.n_seeds, 1, "n_seeds")
 
+    def derive(
+        self,
+        problem: Problem,
+        *,
+        at: Float[Tensor, " train"] | Bernoulli,
+        coordinates: tuple[int, ...],
+        seed: int,
+        engine: Engine | None,
+        progress: Progress | None,
+    ) -> Attribution:
+        """Return the mean difference quotient over units."""
+        description = problem.description
+        drawn = isinstance(at, Bernoulli) or not description.deterministic
+        used = self if drawn else replace(self, n_seeds=1)
+        design = used.design(at, coordinates, seed)
+        responses = collect(problem, design, engine=engine, progress=progress)
+        check_none_diverged(responses.diverged)
+        return from_units(
+            used.quotients(responses.outputs, coordinates),
+            description,
+            coordinates,
+            quantity="response derivative",
+            point=point_of(at),
+            n_models=responses.n_models,
+            seed=seed if drawn else None,
+            method=f"central differences, step {self.step:g}, {used.n_seeds} unit(s)",
+        )
+
     def design(
-        self, at: float | Bernoulli, coordinates: tuple[int, ...], seed: int
+        self,
+        at: Float[Tensor, " train"] | Bernoulli,
+        coordinates: tuple[int, ...],
+        seed: int,
     ) -> Design:
         """Return the trainings that the differences need."""
         if isinstance(at, Bernoulli):
@@ -44,7 +80,7 @@ class FiniteDifference:
                 seed=seed,
             )
         return CoordinatePairs(
-            at=at,
+            at=tuple(at.tolist()),
             steps=(self.step,),
             coordinates=coordinates,
             n_seeds=self.n_seeds,
