@@ -10,14 +10,13 @@ from dmtheory.designs.groups import (
     random_groups,
 )
 from dmtheory.designs.leave_out import LeaveKOut, LeaveOneOut
+from dmtheory.designs.nudges import Nudges
 from dmtheory.designs.pairs import AntitheticPairs, ComplementaryPairs, DisjointBlocks
-from dmtheory.designs.perturbations import (
-    CoordinatePairs,
-    RandomDirections,
-    SubsetPairs,
-    random_coordinates,
-)
+from dmtheory.designs.perturbations import CoordinatePairs
+from dmtheory.designs.points import random_coordinates
+from dmtheory.designs.random_directions import RandomDirections
 from dmtheory.designs.replicates import Replicates
+from dmtheory.designs.subset_pairs import SubsetPairs
 
 __all__ = [
     "AntitheticPairs",
@@ -30,6 +29,7 @@ __all__ = [
     "Grouped",
     "LeaveKOut",
     "LeaveOneOut",
+    "Nudges",
     "RandomDirections",
     "Replicates",
     "Stratified",

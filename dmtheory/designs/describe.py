@@ -20,6 +20,7 @@ _COUNTS = {
     "LeaveOneOut": "n_seeds",
     "CoordinatePairs": "n_seeds",
     "SubsetPairs": "n_units",
+    "Nudges": "n_seeds",
 }
 
 _KINDS: dict[str, Callable[..., Any]] = {
@@ -32,7 +33,7 @@ def design_to_json(design: Design) -> dict[str, Any]:
     values = {field.name: getattr(design, field.name) for field in fields(design)}  # type: ignore[arg-type]
     if "design" in values:
         values["design"] = design_to_json(values["design"])
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    plain = {k: _listed(v) for k, v in values.items()}
     return {"kind": type(design).__name__, **plain}
 
 
@@ -48,8 +49,7 @@ def design_from_json(values: dict[str, Any]) -> Design:
         raise ValueError(f"design must be a known kind, got {values.get('kind')!r}")
     if "design" in arguments:
         arguments["design"] = design_from_json(arguments["design"])
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    return kind(**plain)
+    return kind(**{k: _frozen(v) for k, v in arguments.items()})
 
 
 def without_count(values: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +119,16 @@ def _parse(name: str, value: str, seed: int) -> Design | None:
         case "blocks":
             return designs.DisjointBlocks(parts=int(value), seed=seed)
     return None
+
+
+def _listed(value: Any) -> Any:
+    """Return tuples as lists, at any depth."""
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists as tuples, at any depth."""
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
 
 def _check_whole(n_models: int, unit: int, design: Design) -> None:

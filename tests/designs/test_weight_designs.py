@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import integrate, stats
 from torch import Tensor
 
 from dmtheory.designs import (
@@ -17,11 +18,18 @@ from dmtheory.designs import (
     FixedSize,
     Grouped,
     LeaveOneOut,
+    Nudges,
     RandomDirections,
     Replicates,
     Stratified,
     SubsetPairs,
     random_coordinates,
+)
+from dmtheory.designs.describe import (
+    design_from_json,
+    design_to_json,
+    resized,
+    without_count,
 )
 from dmtheory.designs.seeds import model_seeds
 
@@ -114,6 +122,105 @@ def test_coordinate_pairs_move_one_weight_up_and_down() -> None:
     assert design.weights(rows, 3).tolist() == one_seed + one_seed
     first, second = model_seeds(9, torch.arange(2)).tolist()
     assert design.seeds(rows).tolist() == [first] * 8 + [second] * 8
+
+
+MOVES = (((2, 0.25),), ((0, -0.5), (2, 0.1)), (), ((1, 0.25), (1, 0.25)))
+
+
+def test_nudges_move_what_each_row_says_and_share_the_seed() -> None:
+    design = Nudges(at=(0.5, 0.6, 0.7), moves=MOVES, n_seeds=2, seed=9)
+    one_seed = torch.tensor(
+        [[0.5, 0.6, 0.95], [0.0, 0.6, 0.8], [0.5, 0.6, 0.7], [0.5, 1.1, 0.7]],
+        dtype=torch.float64,
+    )
+    rows = torch.arange(8)
+    assert design.n_models == 8
+    found = design.weights(rows, 3)
+    torch.testing.assert_close(found, torch.cat([one_seed, one_seed]))
+    shuffled = torch.tensor([6, 1, 1, 7, 0])
+    assert torch.equal(design.weights(shuffled, 3), found[shuffled])
+    first, second = model_seeds(9, torch.arange(2)).tolist()
+    assert design.seeds(rows).tolist() == [first] * 4 + [second] * 4
+    expected = torch.cov(found.T, correction=0)
+    torch.testing.assert_close(design.covariance(3), expected, rtol=0, atol=1e-15)
+
+
+def test_nudged_groups_move_as_one_from_weights_of_their_own() -> None:
+    at = (0.5, 0.6, 0.7, 0.8, 0.9)
+    design = Nudges(at=at, moves=MOVES, groups=(2, 0, 1, 2, 0))
+    rows = torch.arange(4)
+    moves = Nudges(at=1.0, moves=MOVES).weights(rows, 3) - 1
+    expected = torch.tensor(at, dtype=torch.float64) + moves[:, [2, 0, 1, 2, 0]]
+    torch.testing.assert_close(design.weights(rows, 5), expected, rtol=0, atol=1e-15)
+
+
+def test_a_nudge_onto_the_boundary_ends_on_it() -> None:
+    # .3 - .1 - .1 - .1 is 5e-17 in float64, with 7 times .1/7 as moves negative.
+    moves = tuple(((0, -0.7 / n),) * n for n in (1, 3, 7, 9))
+    weights, _ = whole(Nudges(at=0.7, moves=moves))
+    assert bool((weights >= 0).all())
+    assert weights[:, 0].max() < 1e-15
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        Nudges(at=1.0, moves=MOVES, n_seeds=3, seed=1),
+        Nudges(at=(1.0,) * 6, moves=MOVES, groups=(0, 1, 2, 2, 1, 0), n_seeds=3),
+        SubsetPairs(
+            p=0.3, step=0.1, coordinates=(1,), groups=(0, 1, 2, 2, 1, 0), n_units=3
+        ),
+    ],
+)
+def test_a_description_survives_json_and_grows_by_its_seeds(design: Design) -> None:
+    again = design_from_json(design_to_json(design))
+    assert again == design
+    longer = resized(again, 2 * design.n_models)
+    rows = torch.arange(design.n_models)
+    for one, other in zip(whole(design), whole(again), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(longer.weights(rows, N_TRAIN), design.weights(rows, N_TRAIN))
+    assert torch.equal(longer.seeds(rows), design.seeds(rows))
+    stated = without_count(design_to_json(design))
+    assert without_count(design_to_json(longer)) == stated
+
+
+def test_subset_pairs_of_groups_are_those_of_the_players() -> None:
+    groups = (0, 1, 2, 2, 1, 0)
+    players = SubsetPairs(p=0.3, step=0.1, coordinates=(2, 0), n_units=5, seed=3)
+    design = SubsetPairs(
+        p=0.3, step=0.1, coordinates=(2, 0), groups=groups, n_units=5, seed=3
+    )
+    rows = torch.arange(design.n_models)
+    expected = players.weights(rows, 3)[:, list(groups)]
+    assert torch.equal(design.weights(rows, 6), expected)
+    assert torch.equal(design.seeds(rows), players.seeds(rows))
+    group = torch.tensor(groups)
+    covariance = players.covariance(3)[group[:, None], group]
+    assert torch.equal(design.covariance(6), covariance)
+
+
+@pytest.mark.parametrize(
+    ("law", "kurtosis"), [("rademacher", 1.0), ("gaussian", None), ("sparse", 4.0)]
+)
+def test_the_fourth_moment_of_a_direction_is_that_of_its_law(
+    law: str, kurtosis: float | None
+) -> None:
+    # A normal cut at c with c^2 = 16 E x^2, from scipy's own integrals; the sample's
+    # fourth moment within 5 standard errors: 6e-7 a law.
+    design = RandomDirections(at=1.0, step=0.1, law=law, density=0.25, seed=4)
+    if kurtosis is None:
+        cut = 3.9978405908064003
+        moments = [
+            integrate.quad(lambda x, k=k: x**k * stats.norm.pdf(x), -cut, cut)[0]
+            for k in (0, 2, 4)
+        ]
+        kurtosis = moments[0] * moments[2] / moments[1] ** 2
+        assert 2.9 < kurtosis < 3
+    assert design.kurtosis == pytest.approx(kurtosis, rel=1e-9)
+    fourth = design.directions(torch.arange(2000), 50) ** 4
+    error = fourth.std() / math.sqrt(fourth.numel())
+    assert abs(fourth.mean() - kurtosis) <= 5 * error
 
 
 def test_leave_one_out_trains_on_all_and_then_on_all_but_one() -> None:
@@ -229,6 +336,18 @@ BAD_INPUTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         {"at": 1.0, "step": 0.3, "law": "uniform"},
         "law must be one of rademacher, gaussian, sparse; got 'uniform'",
     ),
+    (Nudges, {"at": 1.0, "moves": ()}, "number of moves must be at least 1, got 0"),
+    (
+        Nudges,
+        {"at": 1.0, "moves": (((-1, 0.1),),)},
+        "a player of moves must be at least 0, got -1",
+    ),
+    (
+        Nudges,
+        {"at": 1.0, "moves": (((0, math.nan),),)},
+        "moves must be finite, got nan",
+    ),
+    (Nudges, {"at": 1.0, "moves": ((),), "n_seeds": 0}, "n_seeds must be at least 1"),
     (FixedSize, {"size": 0}, "size must be at least 1, got 0"),
     (DisjointBlocks, {"parts": 1}, "parts must be at least 2, got 1"),
     (
@@ -281,3 +400,32 @@ def test_coordinates_must_be_distinct_examples(
     ):
         with pytest.raises(ValueError, match=message):
             design.weights(torch.arange(2), 3)
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        (Nudges(at=1.0, moves=(((3, 0.1),),)), r"players in \[0, 3\), got 3"),
+        (Nudges(at=0.1, moves=(((0, -0.2),),)), "moves must keep weights >= 0, got -0"),
+        (Nudges(at=(1.0,), moves=((),)), r"at must have one weight an example \(3\)"),
+        (
+            Nudges(at=1.0, moves=((),), groups=(0, 1)),
+            r"groups must have one entry an example \(3\), got 2",
+        ),
+        (
+            Nudges(at=1.0, moves=((),), groups=(0, 2, 2)),
+            "groups must number every example",
+        ),
+        (
+            SubsetPairs(p=0.3, step=0.1, coordinates=(0,), groups=(0, 1)),
+            r"groups must have one entry an example \(3\), got 2",
+        ),
+        (
+            SubsetPairs(p=0.3, step=0.1, coordinates=(2,), groups=(0, 1, 0)),
+            r"coordinates must lie in \[0, 2\), got 2",
+        ),
+    ],
+)
+def test_moves_must_fit_the_problem(design: Design, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        design.weights(torch.arange(1), 3)
