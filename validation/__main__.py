@@ -15,10 +15,10 @@ from dmtheory.engines.local import process_pool
 from reports.build import build_report
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
-from validation.problems import SMALL
-from validation.runner import point_latest, run_suite, write_run
+from validation.problems import SMALL, THOROUGH
+from validation.runner import included, point_latest, run_suite, write_run
 
-SUITES = {"small": SMALL}
+SUITES = {"small": SMALL, "thorough": THOROUGH}
 SCALES = ("C", "V", "M")
 PROCESSES = 2
 
@@ -62,7 +62,12 @@ def run(
     folder = out or Path("runs") / suite / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise click.UsageError(f"out must be a new or empty folder, got {folder}")
-    decided = [e for c in chosen for e in CLAIMS[c].entries if e.scale in scales]
+    decided = [
+        e
+        for c in chosen
+        for e in CLAIMS[c].entries
+        if e.scale in scales and e.suite in included(suite)
+    ]
     if not decided:
         raise click.UsageError(
             f"claims and scale must meet in an entry, but none of "

@@ -45,10 +45,12 @@ class Entry:
     Attributes:
         scale: "C" closed form, "V" convex on real data, "M" neural, "G" GPU.
         problem: The problem's name in the suite.
+        suite: The smallest suite that decides it: "small" or "thorough".
     """
 
     scale: str
     problem: str
+    suite: str = "small"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

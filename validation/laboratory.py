@@ -67,7 +67,16 @@ class Setting:
 
 
 # Streams of experiment seeds: two sides of a comparison never share one.
-_STREAMS = ("masks", "derivative", "averaged", "leave-one-out", "influence", "accuracy")
+_STREAMS = (
+    "masks",
+    "derivative",
+    "averaged",
+    "leave-one-out",
+    "influence",
+    "accuracy",
+    "fixed size",
+    "removals",
+)
 
 
 class Laboratory:

@@ -15,7 +15,14 @@ from dmtheory.problems.base import Problem
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
 from dmtheory.problems.network import Network
-from dmtheory.problems.set_functions import SampleMean, SetFunction
+from dmtheory.problems.set_functions import (
+    SampleMean,
+    SetFunction,
+    and_of_examples,
+    nearest_neighbour,
+    or_of_duplicates,
+    side_by_side,
+)
 from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD
 from dmtheory.weighting import Normalisation
@@ -49,6 +56,29 @@ def twelve_values() -> SampleMean:
     return SampleMean(
         values=uniforms(1, Purpose.DATA, torch.arange(1), torch.arange(12))[0]
     )
+
+
+# Copies of an example, and the labels of a target's neighbours, nearest first, of which
+# the first k are such copies, with the label 1.
+COPIES = (1, 2, 3, 4)
+NEIGHBOURS = (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+
+
+def copies() -> SetFunction:
+    """Return functions of eight examples of which the first k are copies.
+
+    Targets: whether any copy is there, whether all are, and what the nearest neighbour
+    rule says next to them, for each k.
+    """
+    n_train = len(NEIGHBOURS)
+    distances = torch.arange(n_train, dtype=torch.float64)
+    functions = [or_of_duplicates(n_train, k) for k in COPIES]
+    functions += [and_of_examples(n_train, k) for k in COPIES]
+    for k in COPIES:
+        labels = torch.tensor((1.0,) * k + NEIGHBOURS[k:], dtype=torch.float64)
+        # Copies are at one distance.
+        functions.append(nearest_neighbour(distances.clamp(min=k - 1), labels))
+    return side_by_side(functions)
 
 
 def _ridge(n_train: int, ridge: float, normalisation: Normalisation) -> LeastSquares:
@@ -124,6 +154,11 @@ SMALL: dict[str, Setting] = {
     "random-functions": _tiny(
         random_set_functions, "Five random functions of the subsets of ten players."
     ),
+    "copies": _tiny(
+        copies,
+        "Eight examples of which k are copies of one: one is enough, all are "
+        "needed, or the nearest decides.",
+    ),
     "sample-mean": _tiny(
         twelve_values, "The mean of twelve numbers: the smallest scale-free training."
     ),
@@ -149,7 +184,7 @@ SMALL: dict[str, Setting] = {
 
 
 def resized(name: str, n_train: int) -> Problem:
-    """Return a convex problem of the suite with fewer training records, nested.
+    """Return a problem of the suite with another number of training records, nested.
 
     Raises:
         ValueError: If the problem has no such family.
@@ -158,4 +193,12 @@ def resized(name: str, n_train: int) -> Problem:
         return _breast_cancer("sum", n_train)
     if name == "diabetes-sum":
         return _diabetes("sum", n_train)
-    raise ValueError(f"name must be a convex problem of the suite, got {name!r}")
+    if name == "tiny-ridge-sum":
+        return _ridge(n_train, 0.3, "sum")
+    raise ValueError(
+        f"name must be a ridge or convex problem of the suite, got {name!r}"
+    )
+
+
+# Everything that the small suite has, and what its two minutes do not bear.
+THOROUGH: dict[str, Setting] = {**SMALL}

@@ -31,6 +31,11 @@ from validation.verdict import (
 CONTROLS = {"estimate scaled by 1.25": 1.25, "sign flipped": -1.0}
 
 
+def included(suite: str) -> tuple[str, ...]:
+    """Return the suites whose entries a suite decides: its own and smaller ones."""
+    return ("small",) if suite == "small" else ("small", suite)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """An entry's evidence and what it cost."""
@@ -70,7 +75,7 @@ def run_suite(
         (CLAIMS[claim_id], entry)
         for claim_id in claims
         for entry in CLAIMS[claim_id].entries
-        if entry.scale in scales
+        if entry.scale in scales and entry.suite in included(suite)
     ]
     measured = [_measure(laboratory, claim, entry) for claim, entry in chosen]
     judged = run_all(

@@ -1,6 +1,7 @@
 """Problems whose response is known in closed form: the oracles of everything else."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from dmtheory.checks import as_matrix, check_at_least, check_weights
 from dmtheory.identity import digest, numbered
-from dmtheory.problems.base import Description
+from dmtheory.problems.base import Description, Problem
 
 MAX_EXAMPLES = 14
 
@@ -133,3 +134,57 @@ def and_of_examples(n_train: int, k: int) -> SetFunction:
     """Return F(S) = 1 if all of the first k examples are in S."""
     present = all_masks(n_train)[:, :k].sum(1)
     return SetFunction(values=(present == k).double()[:, None])
+
+
+def nearest_neighbour(
+    distances: Float[Tensor, " train"], labels: Float[Tensor, " train"]
+) -> SetFunction:
+    """Return F(S) = the label of the example in S that is nearest to the target.
+
+    The first of several at one distance; F(empty) = 0.
+    """
+    masks = all_masks(len(distances))
+    order = torch.argsort(distances, stable=True)
+    first = masks[:, order].argmax(1)
+    found = labels[order][first].masked_fill(masks.sum(1) == 0, 0.0)
+    return SetFunction(values=found[:, None])
+
+
+def side_by_side(functions: Sequence[SetFunction]) -> SetFunction:
+    """Return functions of the same players as the targets of one."""
+    return SetFunction(values=torch.cat([f.values for f in functions], dim=1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bent:
+    r"""Another problem's response plus c sum_i w_i (1 - w_i), which no subset shows.
+
+    Every vertex keeps its value, so every datamodel does; dF/dw at w = 1 falls by c.
+
+    Attributes:
+        base: The problem.
+        bend: c, in the output's unit.
+    """
+
+    base: Problem
+    bend: float
+
+    @cached_property
+    def description(self) -> Description:
+        """What identifies the problem: that of the base, bent."""
+        base = self.base.description
+        return replace(
+            base,
+            name=f"{base.name}-bent",
+            digest=digest("bent", base.digest, self.bend),
+            qualities=(),
+        )
+
+    def respond(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> Float[Tensor, "models targets"]:
+        """Return the base's response, bent between the vertices."""
+        inside = (weights * (1 - weights)).sum(1, keepdim=True)
+        return self.base.respond(weights, seeds) + self.bend * inside

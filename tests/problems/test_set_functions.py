@@ -18,7 +18,7 @@ from dmtheory.problems import (
     and_of_examples,
     or_of_duplicates,
 )
-from dmtheory.problems.set_functions import all_masks
+from dmtheory.problems.set_functions import Bent, all_masks, nearest_neighbour
 
 
 @given(n_train=st.integers(1, 5), seed=st.integers(0, 1000))
@@ -126,3 +126,22 @@ def test_counts_are_those_of_the_labels() -> None:
     assert described().n_targets == 2
     assert SampleMean(values=torch.ones(4)).description.n_train == 4
     assert or_of_duplicates(3, 2).description.n_train == 3
+
+
+def test_the_nearest_example_that_is_there_decides() -> None:
+    distances = torch.tensor([0.5, 0.1, 0.1]).double()
+    labels = torch.tensor([3.0, 1.0, 2.0]).double()
+    found = nearest_neighbour(distances, labels).values[:, 0]
+    # Subsets in binary: {}, {0}, {1}, {0,1}, {2}, {0,2}, {1,2}, all.
+    assert found.tolist() == [0, 3, 1, 1, 2, 2, 1, 1]
+
+
+def test_a_bent_response_keeps_its_vertices_and_moves_between_them() -> None:
+    base = SetFunction(values=normal(2**3, 2, seed=3))
+    bent = Bent(base=base, bend=0.5)
+    masks, seeds = all_masks(3), torch.zeros(8, dtype=torch.int64)
+    assert torch.equal(bent.respond(masks, seeds), base.values)
+    inside = torch.full((1, 3), 0.5, dtype=torch.float64)
+    gap = bent.respond(inside, seeds[:1]) - base.respond(inside, seeds[:1])
+    torch.testing.assert_close(gap, torch.full((1, 2), 0.375).double())
+    assert bent.description.digest != base.description.digest

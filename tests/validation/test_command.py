@@ -30,7 +30,7 @@ def test_exact_claims_from_command_to_report(tmp_path: Path) -> None:
     environment = json.loads((latest / "environment.json").read_text())
     page = (latest / "report.html").read_text()
     assert environment == results["environment"]
-    assert len(results["claims"]) == 11
+    assert len(results["claims"]) == 18
     for claim in results["claims"]:
         assert claim["passed"] is True
         assert claim["scale"] == "C"
@@ -52,7 +52,7 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("run", "medium"), "suite must be one of small"),
+        (("run", "medium"), "suite must be one of small, thorough"),
         (("run", "small", "--claims", "bridge,nonsense"), "'nonsense'"),
         (("run", "small", "--scale", "X"), "scale must be among C, V, M"),
         (("run", "small", "--seed", "-1"), "seed must be >= 0"),

@@ -4,11 +4,16 @@ from validation.claim import Claim
 from validation.claims import (
     bridge,
     convex_influence,
+    duplicates,
+    fixed_size_design,
+    interior_undetermined,
     inverse_p_scaling,
+    leave_one_out_limit,
     matched_derivative,
     multilinear_identity,
     one_over_n,
     posted_identity,
+    regularised_datamodels,
     sample_mean,
 )
 
@@ -23,5 +28,10 @@ CLAIMS: dict[str, Claim] = {
         one_over_n,
         convex_influence,
         sample_mean,
+        interior_undetermined,
+        duplicates,
+        leave_one_out_limit,
+        fixed_size_design,
+        regularised_datamodels,
     )
 }

@@ -1,0 +1,38 @@
+"""What a penalty does to the population datamodel, in closed form.
+
+Penalties are lambda in (mean squared error) + lambda |beta|^2 or lambda |beta|_1, with
+no factor 1/2.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dmtheory.checks import check_open_unit
+
+Coefficients = Float[Tensor, "train targets"]
+
+
+def ridge_population(beta: Coefficients, p: float, l2_penalty: float) -> Coefficients:
+    """Return beta_i/(1 + lambda/(p(1-p))), masks Bernoulli(p) with a free intercept."""
+    check_open_unit(p, "p")
+    return beta / (1 + l2_penalty / (p * (1 - p)))
+
+
+def lasso_population(beta: Coefficients, p: float, l1_penalty: float) -> Coefficients:
+    """Return the soft threshold of beta_i at lambda/(2p(1-p))."""
+    check_open_unit(p, "p")
+    pulled = beta.abs() - l1_penalty / (2 * p * (1 - p))
+    return beta.sign() * torch.clamp(pulled, min=0)
+
+
+def fixed_size_ridge_population(
+    beta: Coefficients, size: int, l2_penalty: float
+) -> Coefficients:
+    """Return beta/(1 + lambda/a), a = k(N-k)/(N(N-1)), of the minimum-norm datamodel.
+
+    Subsets have the size k = `size`.
+    """
+    n_train = len(beta)
+    a = size * (n_train - size) / (n_train * (n_train - 1))
+    return beta / (1 + l2_penalty / a)
