@@ -19,11 +19,13 @@ from dmtheory.problems.base import Description, Fit
 from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, OF_REGRESSIONS, Quality
 from dmtheory.training.augmentation import Augmentation
+from dmtheory.training.batchable import check_batchable
 from dmtheory.training.execution import Execution, Vmapped
 from dmtheory.training.losses import CrossEntropy, Loss, SquaredError
 from dmtheory.training.modules import prepared
 from dmtheory.training.procedures import SGD, Procedure
 from dmtheory.training.task import Task, unflattened
+from dmtheory.training.unrolled import Unrolled
 from dmtheory.weighting import NORMALISATIONS, Normalisation
 
 _TYPES = (torch.float64, torch.float32)
@@ -195,6 +197,35 @@ class Network(Placed):
         task, n_targets = self.on(state.device, _task_on), self.description.n_targets
         found = self.execution.measure(task, self.target_outputs, state, n_targets)
         return found.double()
+
+    def unrolled(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> Unrolled:
+        """Return the steps of training, each of which can be differentiated.
+
+        Raises:
+            ValueError: If the steps taken depend on the weights, or an example's
+                prediction depends on other examples or on random numbers of the
+                module's own.
+        """
+        check_weights(weights, self.description.n_train)
+        check_seeds(seeds, len(weights))
+        if self.training.step_policy == "proportional":
+            raise ValueError(
+                "training must take fixed steps to be differentiated: proportional "
+                "steps know weights of 0 and 1 alone; say step_policy='fixed'"
+            )
+        # However it is executed: a step is differentiated for many models at once.
+        check_batchable(self._task)
+        self._make(weights.device)
+        return Unrolled(
+            task=self.on(weights.device, _task_on),
+            start=self.initial(seeds),
+            weights=weights.double(),
+            seeds=seeds,
+        )
 
     def predictions(
         self, params: Float[Tensor, " params"]

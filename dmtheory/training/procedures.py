@@ -108,6 +108,28 @@ class Procedure(ABC):
             number: The step's number, from 1.
         """
 
+    @abstractmethod
+    def moved(
+        self,
+        value: Tensor,
+        slope: Tensor,
+        memory: tuple[Tensor, ...],
+        rate: Tensor,
+        number: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return what `update` makes of one tensor, as a function to differentiate.
+
+        Args:
+            value: Parameters.
+            slope: Gradient of J.
+            memory: The optimiser's memory of these parameters.
+            rate: Step size.
+            number: The step's number, from 1.
+
+        Returns:
+            New parameters, then the new memory.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Procedure):
@@ -152,6 +174,21 @@ class SGD(Procedure):
         if self.nesterov:
             torch._foreach_add_(slopes, velocity, alpha=self.momentum)
         _move(values, slopes if self.nesterov else velocity, rates)
+
+    def moved(
+        self,
+        value: Tensor,
+        slope: Tensor,
+        memory: tuple[Tensor, ...],
+        rate: Tensor,
+        number: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return the step of one tensor."""
+        velocity = memory[0] * self.momentum + slope
+        step = velocity
+        if self.nesterov:
+            step = torch.add(slope, velocity, alpha=self.momentum)
+        return torch.addcmul(value, step, -rate), velocity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +244,32 @@ class Adam(Procedure):
         steps = torch._foreach_div(first, scale)
         _move(values, steps, rates / (1 - one**number))
 
+    def moved(
+        self,
+        value: Tensor,
+        slope: Tensor,
+        memory: tuple[Tensor, ...],
+        rate: Tensor,
+        number: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return the step of one tensor."""
+        one, two = self.betas
+        first = torch.lerp(memory[0], slope, 1 - one)
+        second = torch.addcmul(memory[1] * two, slope, slope, value=1 - two)
+        scale = _root(second) * (1 - two**number) ** -0.5 + self.epsilon
+        rate = rate / (1 - one**number)
+        return torch.addcmul(value, first / scale, -rate), first, second
+
 
 def _move(values: Stack, steps: Iterable[Tensor], rates: Tensor) -> None:
     for value, step in zip(values, steps, strict=True):
         value.addcmul_(step, -rates.view(-1, *[1] * (value.ndim - 1)))
+
+
+def _root(squares: Tensor) -> Tensor:
+    """Return the square root; where its argument is zero, as of a constant.
+
+    A slope that is zero moves the root by |slope|, times a first moment of zero.
+    """
+    there = squares > 0
+    return torch.where(there, torch.where(there, squares, 1.0).sqrt(), 0.0)

@@ -109,9 +109,15 @@ class Task(Placed):
         y: Tensor,
     ) -> Float[Tensor, ""]:
         """Return the weighted sum of one model's losses over a batch."""
+        return (self.losses(params, keys, x, y) * weights).sum()
+
+    def losses(
+        self, params: Params, keys: Keys | None, x: Tensor, y: Tensor
+    ) -> Float[Tensor, " batch"]:
+        """Return one model's loss at each example of a batch, as in training."""
         if self.augment is not None and keys is not None:
             x = self.augment(x, keys[:, 2:])
-        return (self.loss(self.predict(params, x, keys), y) * weights).sum()
+        return self.loss(self.predict(params, x, keys), y)
 
     def predict(self, params: Params, x: Tensor, keys: Keys | None) -> Tensor:
         """Return one model's predictions; with keys, as in training."""
