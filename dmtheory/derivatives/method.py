@@ -10,6 +10,8 @@ from torch import Tensor
 from dmtheory.attribution import Attribution
 from dmtheory.checks import as_tensor, check_finite, check_positive
 from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.points import check_coordinates
+from dmtheory.designs.seeds import check_seed
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
 from dmtheory.responses.collect import Progress
@@ -45,6 +47,30 @@ class DerivativeMethod(Protocol):
             progress: Called with the number of models that were just finished.
         """
         ...
+
+
+def resolved(
+    problem: Problem, at: At, coordinates: Sequence[int] | None, seed: int
+) -> tuple[Float[Tensor, " train"] | Bernoulli, tuple[int, ...]]:
+    """Check what a caller stated and return the point and the coordinates.
+
+    Args:
+        problem: The problem.
+        at: A common weight > 0, one weight >= 0 an example, or a subset law.
+        coordinates: Which examples; all by default.
+        seed: The experiment's seed.
+
+    Returns:
+        One weight an example, or the law; and the examples.
+
+    Raises:
+        ValueError: If a coordinate, a weight or the seed is out of range.
+    """
+    n_train = problem.description.n_train
+    chosen = tuple(range(n_train) if coordinates is None else coordinates)
+    check_coordinates(chosen, n_train)
+    check_seed(seed)
+    return resolved_point(at, n_train), chosen
 
 
 def resolved_point(at: At, n_train: int) -> Float[Tensor, " train"] | Bernoulli:

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.leave_one_out import leave_one_out
-from dmtheory.derivatives.method import At, DerivativeMethod, resolved_point
+from dmtheory.derivatives.method import At, DerivativeMethod, resolved
 from dmtheory.derivatives.units import from_units, point_of
-from dmtheory.designs.perturbations import check_coordinates
-from dmtheory.designs.seeds import check_seed
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
 from dmtheory.responses.collect import Progress
@@ -51,13 +49,10 @@ def response_derivative(
         ValueError: If a coordinate, the point or the step is out of range, or a
             training diverged.
     """
-    n_train = problem.description.n_train
-    chosen = tuple(range(n_train) if coordinates is None else coordinates)
-    check_coordinates(chosen, n_train)
-    check_seed(seed)
+    point, chosen = resolved(problem, at, coordinates, seed)
     return method.derive(
         problem,
-        at=resolved_point(at, n_train),
+        at=point,
         coordinates=chosen,
         seed=seed,
         engine=engine,

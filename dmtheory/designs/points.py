@@ -26,14 +26,16 @@ def random_coordinates(n_train: int, n: int, *, seed: int) -> tuple[int, ...]:
     return tuple(sorted(order[:n].tolist()))
 
 
-def check_coordinates(coordinates: tuple[int, ...], n_train: int) -> None:
-    """Raise ValueError unless coordinates are distinct and in [0, n_train)."""
-    check_at_least(len(coordinates), 1, "number of coordinates")
+def check_coordinates(
+    coordinates: tuple[int, ...], n_train: int, name: str = "coordinates"
+) -> None:
+    """Raise ValueError unless coordinates are distinct, in [0, n_train), not none."""
+    check_at_least(len(coordinates), 1, f"number of {name}")
     wrong = [i for i in coordinates if not 0 <= i < n_train]
     if wrong:
-        raise ValueError(f"coordinates must lie in [0, {n_train}), got {wrong[0]}")
+        raise ValueError(f"{name} must lie in [0, {n_train}), got {wrong[0]}")
     if len(set(coordinates)) != len(coordinates):
-        raise ValueError("coordinates must be distinct")
+        raise ValueError(f"{name} must be distinct")
 
 
 def check_groups(groups: tuple[int, ...], n_train: int) -> None:

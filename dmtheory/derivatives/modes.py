@@ -1,0 +1,150 @@
+"""The two ways through a training: tangents forward, adjoints backward."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import jacrev, jvp, vmap
+
+from dmtheory.checks import check_at_least
+from dmtheory.derivatives.by_models import contracted
+from dmtheory.derivatives.steps import Steps, Unrollable
+from dmtheory.training.checkpoints import backwards, few_snapshots
+
+Directions = Float[Tensor, "models directions train"]
+Found = Float[Tensor, "models directions targets"]
+
+
+@runtime_checkable
+class Mode(Protocol):
+    """A way of accumulating derivatives through a training."""
+
+    def chunk(self, steps: Steps, n_directions: int, n_targets: int) -> int:
+        """Return how many models are differentiated together."""
+        ...
+
+    def derivatives(
+        self, problem: Unrollable, steps: Steps, directions: Directions | None
+    ) -> Found:
+        """Return derivatives of all outputs along directions, by default unit ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverse:
+    """Adjoints of every target, pulled back from the last step to the first.
+
+    All weights at once, for about as many Hessian-vector products a step as there are
+    targets. Few states are kept; those between them are made anew.
+
+    Attributes:
+        memory: Bytes that the models of a chunk may take together; at least one model
+            and one target whatever it is.
+        snapshots: States kept of each model; by default so many that each step is
+            taken once again at most, about the square root of twice the steps. Fewer
+            take more steps again.
+    """
+
+    memory: int = 2**27
+    snapshots: int | None = None
+
+    def __post_init__(self) -> None:
+        check_at_least(self.memory, 1, "memory")
+        if self.snapshots is not None:
+            check_at_least(self.snapshots, 1, "snapshots")
+
+    def chunk(self, steps: Steps, n_directions: int, n_targets: int) -> int:
+        """Return how many models fit the memory with all their targets."""
+        room = self._kept(steps) + n_targets * steps.bytes_a_way
+        return max(1, self.memory // room)
+
+    def derivatives(
+        self, problem: Unrollable, steps: Steps, directions: Directions | None
+    ) -> Found:
+        """Return derivatives of all outputs along directions, by default unit ones."""
+        n_models = len(steps.first()[0])
+        room = self.memory // n_models - self._kept(steps)
+        block = max(1, room // steps.bytes_a_way)
+        places = torch.arange(problem.description.n_targets).split(block)
+        found = [self._sweep(problem, steps, place) for place in places]
+        return contracted(torch.cat(found, 1), directions)
+
+    def _sweep(
+        self, problem: Unrollable, steps: Steps, targets: Tensor
+    ) -> Float[Tensor, "models targets train"]:
+        """Return the derivatives of some targets by every weight."""
+
+        def outputs(params: Tensor) -> Tensor:
+            return problem.target_outputs(params)[targets]
+
+        walk = backwards(
+            steps.advanced, steps.first(), steps.n_steps, self._snapshots(steps)
+        )
+        _, (params, *memory) = next(walk)
+        first = vmap(jacrev(outputs))(params)
+        rest = [torch.zeros_like(first) for _ in memory]
+        adjoints = first, *rest
+        gathered = first.new_zeros(*first.shape[:2], problem.description.n_train)
+        for step, state in walk:
+            adjoints = steps.pulled(state, step, adjoints, gathered)
+        return steps.by_weights(gathered)
+
+    def _snapshots(self, steps: Steps) -> int:
+        return self.snapshots or few_snapshots(steps.n_steps)
+
+    def _kept(self, steps: Steps) -> int:
+        """Return the bytes of a model's snapshots."""
+        state = sum(entry[0].numel() * entry.element_size() for entry in steps.first())
+        return self._snapshots(steps) * state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """Tangents along every direction, pushed from the first step to the last.
+
+    All targets at once, for one Hessian-vector product a step and direction.
+
+    Attributes:
+        memory: Bytes that the models of a chunk may take together; at least one model
+            and one direction whatever it is.
+    """
+
+    memory: int = 2**27
+
+    def __post_init__(self) -> None:
+        check_at_least(self.memory, 1, "memory")
+
+    def chunk(self, steps: Steps, n_directions: int, n_targets: int) -> int:
+        """Return how many models fit the memory with all their directions."""
+        return max(1, self.memory // (n_directions * steps.bytes_a_way))
+
+    def derivatives(
+        self, problem: Unrollable, steps: Steps, directions: Directions | None
+    ) -> Found:
+        """Return derivatives of all outputs along directions, by default unit ones."""
+        n_models, n_train = len(steps.first()[0]), problem.description.n_train
+        if directions is None:
+            directions = torch.eye(n_train, dtype=torch.float64).expand(n_models, -1, -1)
+        block = max(1, self.memory // (n_models * steps.bytes_a_way))
+        parts = directions.split(block, 1)
+        return torch.cat([self._sweep(problem, steps, part) for part in parts], 1)
+
+    def _sweep(
+        self, problem: Unrollable, steps: Steps, directions: Directions
+    ) -> Found:
+        moves = steps.moves(directions)
+        state = steps.first()
+        # The initialisation does not know the weights.
+        tangents = tuple(
+            entry.new_zeros(len(entry), directions.shape[1], *entry.shape[1:])
+            for entry in state
+        )
+        for step in range(steps.n_steps):
+            state, tangents = steps.pushed(state, step, tangents, moves)
+
+        def risen(params: Tensor, way: Tensor) -> Tensor:
+            return jvp(problem.target_outputs, (params,), (way,))[1]
+
+        return vmap(vmap(risen, (None, 0)))(state[0], tangents[0])
