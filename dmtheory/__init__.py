@@ -40,6 +40,17 @@ from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
+from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
+from dmtheory.influence.removal_rules import (
+    FirstOrder,
+    LeverageCorrected,
+    NewtonStep,
+    SecondOrder,
+)
+from dmtheory.influence.removals import leave_out
+from dmtheory.influence.self_influence import self_influence
+from dmtheory.influence.tracin import tracin
+from dmtheory.influence.training_path import TrainingPath, training_path
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses, load_responses
 
@@ -56,17 +67,22 @@ __all__ = [
     "Estimand",
     "ExactHessian",
     "FiniteDifference",
+    "FirstOrder",
     "GaussNewton",
     "HeldOut",
     "Interval",
     "KFold",
     "Lasso",
+    "LeverageCorrected",
+    "NewtonStep",
     "Point",
     "Responses",
     "Ridge",
     "Score",
+    "SecondOrder",
     "StandardError",
     "TargetBlocks",
+    "TrainingPath",
     "__version__",
     "agreement",
     "collect",
@@ -76,14 +92,20 @@ __all__ = [
     "discoveries",
     "expected_slope",
     "fit_datamodel",
+    "gradient_cosine",
+    "gradient_product",
     "held_out_prediction",
     "influence",
     "lds",
     "lds_table",
     "leave_one_out",
+    "leave_out",
     "load_responses",
     "models_needed",
     "problems",
     "process_pool",
     "response_derivative",
+    "self_influence",
+    "tracin",
+    "training_path",
 ]
