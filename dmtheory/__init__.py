@@ -32,10 +32,14 @@ from dmtheory.datamodels.inference.budget import (
 from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.inference.discoveries import discoveries
 from dmtheory.datamodels.lasso.lasso import Lasso
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.along import Directions, Examples, Groups
+from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
+from dmtheory.derivatives.ladder import Ladder
 from dmtheory.derivatives.leave_one_out import leave_one_out
 from dmtheory.derivatives.method import DerivativeMethod
+from dmtheory.derivatives.random_directions import RandomDirections
 from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.derivatives.stencils import Central, Forward, Richardson
 from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
@@ -61,22 +65,30 @@ __all__ = [
     "OLS",
     "Agreement",
     "Attribution",
+    "Central",
     "Correlation",
     "DerivativeMethod",
     "DifferenceOfMeans",
+    "Directions",
     "Estimand",
     "ExactHessian",
+    "Examples",
     "FiniteDifference",
     "FirstOrder",
+    "Forward",
     "GaussNewton",
+    "Groups",
     "HeldOut",
     "Interval",
     "KFold",
+    "Ladder",
     "Lasso",
     "LeverageCorrected",
     "NewtonStep",
     "Point",
+    "RandomDirections",
     "Responses",
+    "Richardson",
     "Ridge",
     "Score",
     "SecondOrder",
@@ -91,6 +103,7 @@ __all__ = [
     "designs",
     "discoveries",
     "expected_slope",
+    "finite_differences",
     "fit_datamodel",
     "gradient_cosine",
     "gradient_product",
