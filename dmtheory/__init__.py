@@ -52,9 +52,11 @@ from dmtheory.influence.removal_rules import (
     SecondOrder,
 )
 from dmtheory.influence.removals import leave_out
+from dmtheory.influence.representer import representer
 from dmtheory.influence.self_influence import self_influence
 from dmtheory.influence.tracin import tracin
 from dmtheory.influence.training_path import TrainingPath, training_path
+from dmtheory.influence.trak import trak
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses, load_responses
 
@@ -117,8 +119,10 @@ __all__ = [
     "models_needed",
     "problems",
     "process_pool",
+    "representer",
     "response_derivative",
     "self_influence",
     "tracin",
     "training_path",
+    "trak",
 ]
