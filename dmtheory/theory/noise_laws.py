@@ -143,6 +143,84 @@ def coefficient_error(noise: float, p: float, n_models: int) -> float:
     return math.sqrt(noise / (n_models * p * (1 - p)))
 
 
+def direction_bias(
+    own: Numbers, others: Numbers, step: float, kurtosis: float = 1.0
+) -> Numbers:
+    r"""Return the leading bias of a derivative from pairs along random directions.
+
+    E z_i [F(w + hz) - F(w - hz)]/2h - F_i = (h^2/6)(kappa F_iii + 3 sum_{j != i} F_ijj)
+    + O(h^4), for OLS as for the mean of products.
+
+    Args:
+        own: F_iii.
+        others: sum_{j != i} F_ijj.
+        step: h.
+        kurtosis: kappa = E z_i^4: 1 of Rademacher directions.
+
+    Returns:
+        The bias.
+    """
+    return step**2 / 6 * (kurtosis * own + 3 * others)
+
+
+def direction_noise(
+    seed_variance: Float[Tensor, "train targets"],
+    fresh: float,
+    step: float,
+    kurtosis: float = 1.0,
+) -> Float[Tensor, "train targets"]:
+    r"""Return the variance of a pair's quotient that each coefficient sees.
+
+    sum_j v_j + (kappa - 1) v_i + sigma^2/2h^2: seeds move the derivatives of all
+    examples, and what they change anew at every weight is divided by the step.
+
+    Args:
+        seed_variance: v_j, the variance over seeds of a seed's own derivative.
+        fresh: sigma^2, the variance of F that two sides of a pair do not share.
+        step: h.
+        kurtosis: kappa = E z_i^4.
+
+    Returns:
+        The variance, an example.
+    """
+    total = seed_variance.sum(0) + fresh / (2 * step**2)
+    return total + (kurtosis - 1) * seed_variance
+
+
+def direction_errors(
+    noise: Float[Tensor, "train targets"], n_pairs: int
+) -> Float[Tensor, "train targets"]:
+    """Return standard errors of OLS on pairs, sqrt(noise/(M - N - 1)).
+
+    Infinite where M <= N + 1.
+    """
+    freedom = n_pairs - len(noise) - 1
+    return (noise / freedom).sqrt() if freedom > 0 else noise + torch.inf
+
+
+def direction_mean_errors(
+    noise: Float[Tensor, "train targets"],
+    derivative: Float[Tensor, "train targets"],
+    n_pairs: int,
+    kurtosis: float = 1.0,
+) -> Float[Tensor, "train targets"]:
+    """Return standard errors of the mean of z_i times the quotient, any M.
+
+    sqrt((noise + sum_j g_j^2 + (kappa - 2) g_i^2)/M): what the other examples do is
+    noise too.
+    """
+    square = derivative.square()
+    return ((noise + square.sum(0) + (kurtosis - 2) * square) / n_pairs).sqrt()
+
+
+def central_errors(
+    seed_variance: Numbers, fresh: float, step: float, n_seeds: int
+) -> Numbers:
+    """Return standard errors of central differences, sqrt((v_i + sigma^2/2h^2)/n)."""
+    check_at_least(n_seeds, 1, "n_seeds")
+    return ((seed_variance + fresh / (2 * step**2)) / n_seeds).sqrt()
+
+
 def _share(noise: Tensor, freedom: Tensor) -> Tensor:
     """Return 1/(1 + noise/freedom), 0 where there is no freedom."""
     return torch.where(freedom > 0, freedom / (freedom + noise), 0.0).clamp_min(0)
