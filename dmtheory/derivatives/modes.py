@@ -82,11 +82,10 @@ class Reverse:
         walk = backwards(
             steps.advanced, steps.first(), steps.n_steps, self._snapshots(steps)
         )
-        _, (params, *memory) = next(walk)
-        first = vmap(jacrev(outputs))(params)
-        rest = [torch.zeros_like(first) for _ in memory]
-        adjoints = first, *rest
-        gathered = first.new_zeros(*first.shape[:2], problem.description.n_train)
+        _, state = next(walk)
+        slopes = vmap(jacrev(outputs))(steps.parameters(state))
+        adjoints = steps.state(slopes)
+        gathered = slopes.new_zeros(*slopes.shape[:2], problem.description.n_train)
         for step, state in walk:
             adjoints = steps.pulled(state, step, adjoints, gathered)
         return steps.by_weights(gathered)
@@ -126,7 +125,9 @@ class Forward:
         """Return derivatives of all outputs along directions, by default unit ones."""
         n_models, n_train = len(steps.first()[0]), problem.description.n_train
         if directions is None:
-            directions = torch.eye(n_train, dtype=torch.float64).expand(n_models, -1, -1)
+            directions = torch.eye(n_train, dtype=torch.float64).expand(
+                n_models, -1, -1
+            )
         block = max(1, self.memory // (n_models * steps.bytes_a_way))
         parts = directions.split(block, 1)
         return torch.cat([self._sweep(problem, steps, part) for part in parts], 1)
@@ -137,14 +138,13 @@ class Forward:
         moves = steps.moves(directions)
         state = steps.first()
         # The initialisation does not know the weights.
-        tangents = tuple(
-            entry.new_zeros(len(entry), directions.shape[1], *entry.shape[1:])
-            for entry in state
-        )
+        start = steps.parameters(state)[:, None].expand(-1, directions.shape[1], -1)
+        tangents = steps.state(torch.zeros_like(start))
         for step in range(steps.n_steps):
             state, tangents = steps.pushed(state, step, tangents, moves)
 
         def risen(params: Tensor, way: Tensor) -> Tensor:
             return jvp(problem.target_outputs, (params,), (way,))[1]
 
-        return vmap(vmap(risen, (None, 0)))(state[0], tangents[0])
+        ends = steps.parameters(state), steps.parameters(tangents)
+        return vmap(vmap(risen, (None, 0)))(*ends)

@@ -1,6 +1,5 @@
 """dF/dw by differentiating through training, exact for each seed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -153,7 +152,9 @@ class Pathwise:
                 progress(len(parts[n_parts - 1][1]))
 
         with engine_named(engine) as workers:
-            found = run_all(workers, partial(_differentiated, smooth, mode), parts, done)
+            found = run_all(
+                workers, partial(_differentiated, smooth, mode), parts, done
+            )
         return _checked(torch.cat(found), smooth)
 
 
@@ -184,8 +185,8 @@ def _smooth(problem: Problem) -> Unrollable:
     output = problem.description.output
     if output in JUMPING:
         raise ValueError(
-            f"output must be smooth for a pathwise derivative, got {output!r}: it moves "
-            "by jumps alone, which the derivative of a single model misses; use "
+            f"output must be smooth for a pathwise derivative, got {output!r}: it "
+            "moves by jumps alone, which the derivative of a single model misses; use "
             "FiniteDifference(), or a smooth output such as 'margin'"
         )
     if not isinstance(problem, Unrollable):
@@ -213,5 +214,11 @@ def _checked(found: Tensor, problem: Unrollable) -> Tensor:
         raise ValueError(
             f"{int(wrong.sum())} of {len(wrong)} trainings diverged, the first in row "
             f"{int(wrong.nonzero()[0])}: lower the learning rate"
+        )
+    if not bool(found.any()):
+        raise ValueError(
+            f"output {problem.description.output!r} must move with the parameters for "
+            "a pathwise derivative, but none does: a step function's derivative is "
+            "zero though its expectation moves; use FiniteDifference()"
         )
     return found

@@ -13,9 +13,10 @@ from dmtheory.training.unrolled import State
 class Steps(Protocol):
     """The training of some models, step by step; `training.Unrolled` is one.
 
-    A state is a tuple of tensors [models, ...] whose first are the flat parameters.
-    Adjoints and tangents of a state have an axis of targets or directions behind the
-    models. The weights act through effective weights, of which there are as many.
+    A state is a tuple of tensors [models, ...], of parameters and of what the optimiser
+    remembers. Adjoints and tangents of a state have an axis of targets or directions
+    behind the models. The weights act through effective weights, of which there are as
+    many.
     """
 
     @property
@@ -30,6 +31,14 @@ class Steps(Protocol):
 
     def first(self) -> State:
         """Return the state before the first step."""
+        ...
+
+    def state(self, params: Float[Tensor, "*models params"]) -> State:
+        """Return the state of flat parameters, the optimiser's memory zero."""
+        ...
+
+    def parameters(self, state: State) -> Float[Tensor, "*models params"]:
+        """Return the flat parameters of a state, or of its adjoints or tangents."""
         ...
 
     def advanced(self, state: State, step: int) -> State:

@@ -164,9 +164,10 @@ class OwnWeight:
     ) -> Float[Tensor, "models train"]:
         """Return 1_{S-i} + t e_i of all first subsets, then of their opposites."""
         law = Bernoulli(p=p, seed=seed)
-        masks = torch.stack(
-            [law.weights(pairs, n_train), law.antithetic_weights(pairs, n_train)]
-        )
+        masks = torch.stack([
+            law.weights(pairs, n_train),
+            law.antithetic_weights(pairs, n_train),
+        ])
         t = uniforms(seed, Purpose.OWN_WEIGHT, pairs, torch.zeros(1).long())[:, 0]
         own = torch.tensor(coordinates).repeat(len(pairs) // len(coordinates))
         masks[0, pairs, own] = t

@@ -14,6 +14,10 @@ from dmtheory.training.task import Task
 _COPIES_OF_PARAMETERS = 4
 # An activation is kept for the backward pass, and has a gradient.
 _COPIES_OF_ACTIVATIONS = 2
+# An adjoint of parameters and optimiser, the next one, temporaries of both.
+_COPIES_OF_A_WAY = 12
+# Tangents of activations and of their gradients, and temporaries.
+_COPIES_OF_MOVED_ACTIVATIONS = 6
 # A uniform is made of 64-bit words in several rounds.
 _BYTES_A_DRAW = 120
 
@@ -36,6 +40,18 @@ def bytes_a_model(task: Task) -> int:
         total += 9 * task.procedure.epochs * (len(task.x) + batch)
         total += 2 * item * batch * task.x[0].numel()
     return total
+
+
+def bytes_a_way(task: Task) -> int:
+    """Return about how many bytes an adjoint or tangent takes while a step is undone.
+
+    From its own size and its part of a pass of forward over reverse mode.
+    """
+    n_params = sum(task.module.get_parameter(name).numel() for name in task.names)
+    item = task.module.get_parameter(task.names[0]).element_size()
+    kept, batch = task.on(task.device, _kept_for_backward), task.procedure.batch_size
+    moved = _COPIES_OF_A_WAY * n_params + _COPIES_OF_MOVED_ACTIVATIONS * kept * batch
+    return item * (moved + len(task.x))
 
 
 def bytes_to_measure(task: Task, n_examples: int) -> int:

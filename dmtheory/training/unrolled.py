@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import grad, jvp, vjp, vmap
 
+from dmtheory.training.memory import bytes_a_way
 from dmtheory.training.order import Visits, visits
-from dmtheory.training.slopes import Slopes
-from dmtheory.training.task import Task
+from dmtheory.training.task import Task, unflattened
 
-# Flat parameters, then the optimiser's memory, each [models, params]. Adjoints and
-# tangents of a state have an axis of targets or directions behind the models.
+# The parameters' tensors, then the optimiser's memories of them, each [models, ...].
+# Adjoints and tangents of a state have an axis of targets or directions behind the
+# models.
 State = tuple[Tensor, ...]
 
 
@@ -44,15 +46,34 @@ class Unrolled:
         """How many steps training takes."""
         return len(self._plan.rows)
 
+    @property
+    def bytes_a_way(self) -> int:
+        """About what one more adjoint or tangent of one model takes in a step."""
+        return bytes_a_way(self.task)
+
     def first(self) -> State:
         """Return the state before the first step."""
-        memory = self.task.procedure.state([self.start])
-        return self.start, *(entry for (entry,) in memory)
+        return self.state(self.start)
+
+    def state(self, params: Float[Tensor, "*models params"]) -> State:
+        """Return the state of flat parameters, the optimiser's memory zero."""
+        values = list(unflattened(self._like, params).values())
+        memory = self.task.procedure.state(values)
+        return *values, *(entry for stack in memory for entry in stack)
+
+    def parameters(self, state: State) -> Float[Tensor, "*models params"]:
+        """Return the flat parameters of a state, or of its adjoints or tangents."""
+        pairs = zip(state, self._like.values(), strict=False)
+        rows = [
+            entry.reshape(*entry.shape[: entry.ndim - like.ndim], -1)
+            for entry, like in pairs
+        ]
+        return torch.cat(rows, -1)
 
     def advanced(self, state: State, step: int) -> State:
         """Return the state after a step."""
-        slopes = self._slopes(step).at(state[0])
-        return self._moved(step, state[0], slopes, *state[1:])
+        axes, given = self._given(step)
+        return vmap(self._step, (0, *axes))(state, *given)
 
     def pulled(
         self,
@@ -75,16 +96,21 @@ class Unrolled:
         Returns:
             Derivatives by the state before the step.
         """
-        slopes = self._slopes(step)
 
-        def update(*before: Tensor) -> State:
-            return self._moved(step, *before)
+        def one(
+            adjoints: State, state: State, factors: Tensor, *given: Any
+        ) -> tuple[State, Tensor]:
+            def after(state: State, factors: Tensor) -> State:
+                return self._step(state, factors, *given)
 
-        pull = vjp(update, state[0], slopes.at(state[0]), *state[1:])[1]
-        own, ways, *memory = vmap(pull, 1, 1)(adjoints)
-        curved, rises = slopes.along(state[0], ways)
-        slopes.gather(rises, gathered)
-        return own + curved, *memory
+            # Reverse over reverse mode: the step is differentiated once for all
+            # targets, and what does not depend on theta has no share in the products.
+            return vmap(vjp(after, state, factors)[1])(adjoints)
+
+        axes, given = self._given(step)
+        before, slots = vmap(one, (0, 0, *axes))(adjoints, state, *given)
+        self._gather(step, slots, gathered)
+        return before
 
     def pushed(
         self,
@@ -104,15 +130,22 @@ class Unrolled:
         Returns:
             The state after the step, and its derivatives along the directions.
         """
-        slopes = self._slopes(step)
-        before = state[0], slopes.at(state[0]), *state[1:]
-        bent = slopes.along_both(state[0], tangents[0], slopes.picked(moves))
 
-        def push(*moved: Tensor) -> State:
-            return jvp(lambda *at: self._moved(step, *at), before, moved)[1]
+        def one(
+            tangents: State, slots: Tensor, state: State, factors: Tensor, *given: Any
+        ) -> State:
+            def after(state: State, factors: Tensor) -> State:
+                return self._step(state, factors, *given)
 
-        pushed = vmap(push, 1, 1)(tangents[0], bent, *tangents[1:])
-        return self._moved(step, *before), pushed
+            def push(tangents: State, slots: Tensor) -> State:
+                return jvp(after, (state, factors), (tangents, slots))[1]
+
+            return vmap(push)(tangents, slots)
+
+        axes, given = self._given(step)
+        each = vmap(one, (0, 0, 0, *axes))
+        pushed = each(tangents, self._picked(step, moves), state, *given)
+        return self.advanced(state, step), pushed
 
     def by_weights(
         self, gathered: Float[Tensor, "models targets train"]
@@ -134,16 +167,72 @@ class Unrolled:
     def _effective(self, weights: Tensor) -> Tensor:
         return weights * self.task.scales(weights)[:, None]
 
-    def _slopes(self, step: int) -> Slopes:
-        given = self._weights, self._scales, self.seeds
-        return Slopes.of(self.task, self._plan, step, *given)
+    def _step(
+        self,
+        state: State,
+        factors: Tensor,
+        keys: Tensor | None,
+        x: Tensor,
+        y: Tensor,
+        rate: Tensor,
+        number: Tensor,
+    ) -> State:
+        """Return one model's state after a step."""
+        task, n = self.task, len(self._like)
+        values = dict(zip(task.names, state[:n], strict=True))
+        slopes = grad(task.batch_loss)(values, factors, keys, x, y)
+        decay = task.procedure.weight_decay
+        moved = [
+            task.procedure.moved(
+                value, slopes[name] + decay * value, state[n + k :: n], rate, number
+            )
+            for k, (name, value) in enumerate(values.items())
+        ]
+        return tuple(entry for stack in zip(*moved, strict=True) for entry in stack)
 
-    def _moved(self, step: int, value: Tensor, slope: Tensor, *memory: Tensor) -> State:
-        procedure = self.task.procedure
+    def _given(self, step: int) -> tuple[tuple[int | None, ...], tuple[Any, ...]]:
+        """Return what a step is given beside the state, and which axis is the models'.
+
+        The factor a_j / |B| of each slot, keys, examples, step size and number.
+        """
+        task, plan, dtype = self.task, self._plan, self.start.dtype
+        rows, keys = plan.rows[step], task.keys(self.seeds, plan, step)
+        shared = task.procedure.shares_order
+        # One order for all: the batch is not copied for each model.
+        here, batch = (rows[0], None) if shared else (rows, 0)
         # Under fixed steps all models take the same number of them.
-        rate = procedure.rates(step, self._plan.n_steps[:1]).to(value.dtype)
-        number = torch.tensor(step + 1.0, dtype=value.dtype, device=value.device)
-        return procedure.moved(value, slope, memory, rate, number)
+        rate = task.procedure.rates(step, plan.n_steps[:1])[0].to(dtype)
+        number = torch.tensor(step + 1.0, dtype=dtype, device=rate.device)
+        factors = task.slot_weights(self._weights, self._scales, plan, step)
+        given = factors, keys, task.x[here], task.y[here], rate, number
+        return (0, None if keys is None else 0, batch, batch, None, None), given
+
+    def _picked(self, step: int, effective: Tensor) -> Tensor:
+        """Return a_j / |B| of each slot, of many effective weight vectors."""
+        rows = self._plan.rows[step]
+        if len(rows) == 1:
+            return effective[..., rows[0]] * self._shares(step)
+        index = rows[:, None].expand(-1, effective.shape[1], -1)
+        return effective.gather(2, index) * self._shares(step)[:, None]
+
+    def _gather(self, step: int, slots: Tensor, into: Tensor) -> None:
+        """Add the transpose of `_picked` to a total."""
+        rows = self._plan.rows[step]
+        if len(rows) == 1:
+            into.index_add_(2, rows[0], slots * self._shares(step))
+        else:
+            index = rows[:, None].expand(-1, into.shape[1], -1)
+            into.scatter_add_(2, index, slots * self._shares(step)[:, None])
+
+    def _shares(self, step: int) -> Float[Tensor, "orders batch"]:
+        """Return 1/|B| in filled slots and 0 in empty ones."""
+        filled = self._plan.filled[step].to(self.start.dtype)
+        return filled / filled.sum(1, keepdim=True).clamp_min(1)
+
+    @cached_property
+    def _like(self) -> dict[str, Tensor]:
+        names = self.task.names
+        return {name: self.task.module.get_parameter(name).detach() for name in names}
 
     @cached_property
     def _plan(self) -> Visits:

@@ -73,7 +73,8 @@ def test_the_steps_are_those_of_training(name: str, normalisation: str) -> None:
         loss=CrossEntropy(label_smoothing=0.1),
     )
     expected = problem.fit(WEIGHTS, SEEDS).params
-    found = trained(steps_of(problem))[0]
+    steps = steps_of(problem)
+    found = steps.parameters(trained(steps))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
 
 
@@ -114,7 +115,7 @@ def test_adam_has_a_derivative_where_no_slope_was_ever_seen() -> None:
 def directions(state: tuple[Tensor, ...], n: int) -> tuple[tuple[Tensor, ...], Tensor]:
     """Return ways to move a state, entries by their own size, and the weights."""
     ways = [
-        entry[:, None] * normal(3, n, entry.shape[1], seed=9 + k)
+        entry[:, None] * normal(3, n, *entry.shape[1:], seed=9 + k)
         for k, entry in enumerate(state)
     ]
     return tuple(ways), normal(3, n, N, seed=20)
@@ -165,14 +166,15 @@ def test_pulling_back_is_the_transpose_of_pushing_forward(
     k = 1
     state = before_step(steps, k)
     ways, moves = directions(state, 2)
-    adjoints = tuple(normal(3, 4, entry.shape[1], seed=30) for entry in state)
+    adjoints = tuple(normal(3, 4, *entry.shape[1:], seed=30) for entry in state)
     _, pushed = steps.pushed(state, k, ways, steps.moves(moves))
     gathered = torch.zeros(3, 4, N).double()
     pulled = steps.pulled(state, k, adjoints, gathered)
 
     def product(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> Tensor:
         pairs = zip(a, b, strict=True)
-        return sum((x @ y.mT for x, y in pairs), torch.zeros(3, 4, 2).double())
+        rows = ((x.flatten(2), y.flatten(2)) for x, y in pairs)
+        return sum((x @ y.mT for x, y in rows), torch.zeros(3, 4, 2).double())
 
     left = product(adjoints, pushed)
     right = product((*pulled, steps.by_weights(gathered)), (*ways, moves))
