@@ -1,12 +1,16 @@
 """What a claim is: how it is measured, how it is judged, and how it could fail."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dmtheory.agreement.bootstrap import Interval
+from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
 from validation.laboratory import Laboratory
 from validation.verdict import SUPPORTED, Part
+
+# Kinds of wrong estimates that a claim can notice.
+SCALE, SIGN, RANK = "scale", "sign", "rank"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +21,7 @@ class Evidence:
         estimates: The side under test, by name. Negative controls distort these.
         references: The side it is held against, by name.
         numbers: Other numbers that the judgement needs.
+        held_out: Outputs of models that no estimate has seen, by name.
         blocked: Why no judgement is possible (a network that did not learn); empty
             otherwise.
     """
@@ -24,18 +29,14 @@ class Evidence:
     estimates: dict[str, Attribution]
     references: dict[str, Attribution] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
+    held_out: dict[str, SubsetOutputs] = field(default_factory=dict)
     blocked: str = ""
-
-    def distorted(self, factor: float) -> "Evidence":
-        """Return the same evidence with every estimate multiplied by a factor."""
-        wrong = {name: a.scaled(factor) for name, a in self.estimates.items()}
-        return replace(self, estimates=wrong)
 
     @property
     def models_trained(self) -> int:
         """Trainings behind the evidence; estimates shared by claims count in each."""
-        everything = {**self.estimates, **self.references}
-        return sum(attribution.n_models for attribution in everything.values())
+        everything = (self.estimates, self.references, self.held_out)
+        return sum(side.n_models for part in everything for side in part.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class Claim:
         drawn: Returns the (estimate, reference) pair that the figure shows.
         predicted_slope: Returns the slope between them to draw beside the fitted one,
             and who predicts it.
+        notices: Kinds of wrong estimates that every entry has to reject: "scale" and
+            "sign", or "rank" and "sign" for a claim that knows no scale.
     """
 
     id: str
@@ -81,6 +84,7 @@ class Claim:
     judge: Callable[[Evidence, Entry], list[Part]]
     drawn: Callable[[Evidence], tuple[Attribution, Attribution]]
     predicted_slope: Callable[[Evidence], tuple[float, str]]
+    notices: tuple[str, ...] = (SCALE, SIGN)
 
 
 def exact_part(

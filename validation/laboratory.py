@@ -1,7 +1,7 @@
 """The suite's laboratory: every estimate is made once and shared by the claims."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,6 +10,7 @@ from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
 from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.describe import resized
 from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.perturbations import random_coordinates
 from dmtheory.engines.base import Engine
@@ -41,6 +42,7 @@ class Setting:
         influence_models: Models whose influence is averaged.
         accuracy_floor: Least held-out accuracy (at w = 1, over masks); a network
             below it makes its claims inconclusive.
+        n_evaluation: Subsets, of the datamodel's p, on which scores are evaluated.
         paired: Whether the datamodel's subsets are complementary pairs (p = 1/2).
     """
 
@@ -57,6 +59,7 @@ class Setting:
     damping: float = 0.0
     influence_models: int = 1
     accuracy_floor: tuple[float, float] | None = None
+    n_evaluation: int = 500
     paired: bool = False
 
     def subsets(self, seed: int) -> Bernoulli | ComplementaryPairs:
@@ -76,6 +79,7 @@ _STREAMS = (
     "accuracy",
     "fixed size",
     "removals",
+    "evaluation",
 )
 
 
@@ -106,6 +110,7 @@ class Laboratory:
         self._problems: dict[str, Problem] = {}
         self._kept: dict[tuple[object, ...], Attribution] = {}
         self._responses: dict[str, Responses] = {}
+        self._evaluations: dict[str, Responses] = {}
         self._accuracy: dict[str, dict[str, float] | None] = {}
 
     def problem(self, name: str) -> Problem:
@@ -136,6 +141,36 @@ class Laboratory:
             )
             self.models_trained += design.n_models
         return self._responses[name]
+
+    def datamodel_of_first(self, name: str, n_models: int) -> Attribution:
+        """Return the OLS datamodel of the first models alone, which costs nothing."""
+        responses = self.responses(name)
+        few = replace(
+            responses,
+            outputs=responses.outputs[:n_models],
+            design=resized(responses.design, n_models),
+            diverged=responses.diverged[:n_models],
+            qualities=None,
+        )
+        return fit_datamodel(few)
+
+    def evaluation(self, name: str) -> Responses:
+        """Return outputs on random subsets that no estimate has seen."""
+        if name not in self._evaluations:
+            setting = self.settings[name]
+            design = Bernoulli(
+                p=setting.p,
+                n_models=setting.n_evaluation,
+                seed=self.experiment_seed("evaluation"),
+            )
+            self._evaluations[name] = collect(
+                self.problem(name),
+                design,
+                engine=self.engine,
+                progress=self._counter(f"{name}: evaluation", design.n_models),
+            )
+            self.models_trained += design.n_models
+        return self._evaluations[name]
 
     def derivative(self, name: str, *, at: float, n: int | None = None) -> Attribution:
         """Return dF/dw at w = at·1 by finite differences, of n examples if stated.

@@ -17,6 +17,7 @@ from dmtheory.identity import digest
 from validation.cases import CASES, case
 from validation.claim import Claim, Entry, Evidence
 from validation.claims import CLAIMS
+from validation.controls import CONTROLS, Control
 from validation.environment import commit, environment
 from validation.figures import scatter
 from validation.laboratory import Laboratory, Setting
@@ -26,9 +27,6 @@ from validation.verdict import (
     interval_to_json,
     reason_for,
 )
-
-# Wrong estimators that every entry has to reject.
-CONTROLS = {"estimate scaled by 1.25": 1.25, "sign flipped": -1.0}
 
 
 def included(suite: str) -> tuple[str, ...]:
@@ -110,8 +108,9 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
     )
     parts = claim.judge(evidence, entry)
     controls = [
-        _control(claim, entry, evidence, name, factor)
-        for name, factor in CONTROLS.items()
+        _judged_wrong(claim, entry, evidence, control)
+        for control in CONTROLS
+        if control.kind in claim.notices
     ]
     relation = _relation(*claim.drawn(evidence))
     missed = [control["name"] for control in controls if control["passed"]]
@@ -186,12 +185,12 @@ def _measure(laboratory: Laboratory, claim: Claim, entry: Entry) -> Measured:
     return Measured(claim_id=claim.id, entry=entry, evidence=evidence, seconds=seconds)
 
 
-def _control(
-    claim: Claim, entry: Entry, evidence: Evidence, name: str, factor: float
+def _judged_wrong(
+    claim: Claim, entry: Entry, evidence: Evidence, control: Control
 ) -> dict[str, Any]:
-    parts = claim.judge(evidence.distorted(factor), entry)
+    parts = claim.judge(control.applied(evidence), entry)
     return {
-        "name": name,
+        "name": control.name,
         "verdict": combined_verdict(parts),
         "passed": all(part.passed for part in parts),
         "detail": reason_for(parts),

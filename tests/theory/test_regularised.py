@@ -8,12 +8,14 @@ from samples import normal
 from scipy.optimize import minimize
 from torch import Tensor
 
+from dmtheory.designs import Bernoulli
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory import exhaustive
 from dmtheory.theory.regularised import (
     fixed_size_ridge_population,
     lasso_population,
     ridge_population,
+    ridge_shrinkage,
 )
 
 N_TRAIN = 5
@@ -68,3 +70,25 @@ def test_ridge_on_subsets_of_one_size() -> None:
     beta = exhaustive.fixed_size_datamodel(TABLE, 2)
     found = fixed_size_ridge_population(beta, 2, 0.2)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n_train", "n_models"), [(40, 60), (40, 400), (60, 40)])
+def test_ridge_on_few_masks_shrinks_by_more_than_on_many(
+    n_train: int, n_models: int
+) -> None:
+    # Mean of tr[(S + lambda)^-1 S]/N over 40 samples; its own spread is below .002.
+    p, penalty = 0.5, 0.25
+    shares = []
+    for seed in range(40):
+        masks = Bernoulli(p=p, seed=seed).weights(torch.arange(n_models), n_train)
+        values = torch.linalg.eigvalsh((masks - p).T @ (masks - p) / n_models)
+        shares.append((values / (values + penalty)).mean())
+    expected = torch.stack(shares).mean().item()
+    found = ridge_shrinkage(p, penalty, n_train, n_models)
+    assert found == pytest.approx(expected, abs=0.008)
+    assert found < 0.5
+
+
+def test_ridge_on_many_masks_shrinks_as_the_population() -> None:
+    found = ridge_shrinkage(0.3, 0.1, 10, 10**8)
+    assert found == pytest.approx(1 / (1 + 0.1 / 0.21), abs=1e-6)

@@ -9,12 +9,15 @@ from validation.claims import (
     interior_undetermined,
     inverse_p_scaling,
     leave_one_out_limit,
+    linear_enough,
     matched_derivative,
     multilinear_identity,
+    noise_law,
     one_over_n,
     posted_identity,
     regularised_datamodels,
     sample_mean,
+    taylor_corollary,
 )
 
 CLAIMS: dict[str, Claim] = {
@@ -33,5 +36,8 @@ CLAIMS: dict[str, Claim] = {
         leave_one_out_limit,
         fixed_size_design,
         regularised_datamodels,
+        noise_law,
+        linear_enough,
+        taylor_corollary,
     )
 }
