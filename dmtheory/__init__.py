@@ -45,6 +45,7 @@ from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
 from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
+from dmtheory.influence.pbrf import ProximalBregman, proximal_response
 from dmtheory.influence.removal_rules import (
     FirstOrder,
     LeverageCorrected,
@@ -88,6 +89,7 @@ __all__ = [
     "LeverageCorrected",
     "NewtonStep",
     "Point",
+    "ProximalBregman",
     "RandomDirections",
     "Responses",
     "Richardson",
@@ -119,6 +121,7 @@ __all__ = [
     "models_needed",
     "problems",
     "process_pool",
+    "proximal_response",
     "representer",
     "response_derivative",
     "self_influence",
