@@ -33,6 +33,9 @@ from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.inference.discoveries import discoveries
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.along import Directions, Examples, Groups
+from dmtheory.derivatives.cost import cost_table
+from dmtheory.derivatives.curve import response_curve
+from dmtheory.derivatives.diagonal import diagonal_derivatives
 from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
 from dmtheory.derivatives.ladder import Ladder
 from dmtheory.derivatives.leave_one_out import leave_one_out
@@ -102,9 +105,11 @@ __all__ = [
     "__version__",
     "agreement",
     "collect",
+    "cost_table",
     "data",
     "debiased",
     "designs",
+    "diagonal_derivatives",
     "discoveries",
     "expected_slope",
     "finite_differences",
@@ -123,6 +128,7 @@ __all__ = [
     "process_pool",
     "proximal_response",
     "representer",
+    "response_curve",
     "response_derivative",
     "self_influence",
     "tracin",
