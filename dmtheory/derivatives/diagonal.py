@@ -134,7 +134,7 @@ def diagonal_derivatives(
     def f(*move: tuple[int, int]) -> Tensor:
         return outputs[:, moves[tuple(sorted(move))]]
 
-    def rows(of: Sequence[Tensor], power: int, divisor: float) -> Tensor:
+    def rows(of: Sequence[Tensor], power: int, divisor: int) -> Tensor:
         return torch.stack(list(of), dim=1) / (divisor * step**power)
 
     return DiagonalDerivatives(
