@@ -1,17 +1,31 @@
 """Derivatives of the response against closed forms, enumeration and simulation."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 import torch
-from samples import normal, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import a_description, dataset, normal, table
 from scipy.stats import t as student
 from torch import Tensor
 
-from dmtheory import FiniteDifference, leave_one_out, response_derivative
+from dmtheory import (
+    Central,
+    DerivativeMethod,
+    Directions,
+    FiniteDifference,
+    Forward,
+    RandomDirections,
+    Richardson,
+    leave_one_out,
+    response_derivative,
+)
 from dmtheory.designs import Bernoulli
 from dmtheory.problems import BlackBox, Description, LeastSquares, SampleMean
 from dmtheory.theory.exhaustive import path_averaged_derivative
@@ -198,6 +212,144 @@ def test_progress_counts_every_training_once() -> None:
     assert sum(counts) == found.n_models
     counts.clear()
     assert leave_one_out(problem, progress=counts.append).n_models == sum(counts)
+
+
+# What every method owes, each at a step of its own.
+METHODS: dict[str, Callable[[float], DerivativeMethod]] = {
+    "central": lambda h: FiniteDifference(step=h, n_seeds=3, rule=Central()),
+    "forward": lambda h: FiniteDifference(step=h, n_seeds=3, rule=Forward()),
+    "Richardson": lambda h: FiniteDifference(step=h, n_seeds=3, rule=Richardson()),
+    "rademacher": lambda h: RandomDirections(step=h, n_pairs=15),
+    "gaussian": lambda h: RandomDirections(step=h, n_pairs=15, law="gaussian"),
+}
+each_method = pytest.mark.parametrize("method", METHODS)
+few = settings(max_examples=10)
+
+
+def bent(weights: Tensor, seeds: Tensor) -> Tensor:
+    """Return three smooth functions of five weights, each moved by the seed."""
+    own = ((seeds[:, None] >> torch.arange(0, 50, 10)) & 1023).double() / 1024
+    linear = weights * (own + torch.arange(5).double())
+    outputs = [
+        linear.sum(1).sin(),
+        (weights**2 * own).sum(1),
+        (linear.sum(1) / 10).exp(),
+    ]
+    return torch.stack(outputs, dim=1)
+
+
+def three_targets(respond: Callable[[Tensor, Tensor], Tensor]) -> BlackBox:
+    return BlackBox(description=a_description(5, 3), train_and_measure=respond)
+
+
+@each_method
+@given(mix=st.integers(0, 1000), seed=st.integers(0, 1000))
+@few
+def test_derivatives_are_linear_in_the_output(method: str, mix: int, seed: int) -> None:
+    matrix, how = normal(3, 3, seed=mix), METHODS[method](0.05)
+    plain = response_derivative(three_targets(bent), how, seed=seed)
+    mixed = response_derivative(
+        three_targets(lambda w, s: bent(w, s) @ matrix + 7.0), how, seed=seed
+    )
+    size = plain.scores.abs().max() * matrix.abs().max() + 7
+    gap = (mixed.scores - plain.scores @ matrix).abs().max()
+    assert gap <= 1e-11 * size
+
+
+@each_method
+@given(c=st.floats(0.2, 3.0), seed=st.integers(0, 1000))
+@few
+def test_scaling_all_weights_obeys_the_chain_rule(
+    method: str, c: float, seed: int
+) -> None:
+    # G(w) = F(cw): g_G(w) = c g_F(cw), at a step that is scaled with the weights.
+    at = (0.8, 1.0, 0.5, 1.2, 0.9)
+    inner = response_derivative(
+        three_targets(bent),
+        METHODS[method](0.1 * c),
+        at=[c * w for w in at],
+        seed=seed,
+    )
+    outer = response_derivative(
+        three_targets(lambda w, s: bent(c * w, s)),
+        METHODS[method](0.1),
+        at=at,
+        seed=seed,
+    )
+    expected = c * inner.scores
+    size = expected.abs().max() + 1
+    assert (outer.scores - expected).abs().max() <= 1e-10 * size
+
+
+@each_method
+@given(draw=st.integers(0, 1000))
+@few
+def test_weighted_derivatives_of_scale_free_training_sum_to_zero(
+    method: str, draw: int
+) -> None:
+    y, at = normal(5, seed=draw), 0.5 + normal(5, seed=draw + 1).square()
+    problem, step = SampleMean(values=y), 1e-4
+    found = response_derivative(problem, METHODS[method](step), at=at)
+    total = (at @ found.scores).abs().item()
+    size = (at @ found.scores.abs()).item()
+    # A forward difference is off by (h/2) F_ii, (h/W) of a derivative.
+    assert total <= (10 * step if method == "forward" else 1e-6) * size
+    if method not in {"rademacher", "gaussian"}:
+        # Along w itself F does not move at all, whatever the step.
+        line = Directions(vectors=(tuple(at.tolist()),))
+        rule = {"central": Central(), "forward": Forward()}.get(method, Richardson())
+        far = FiniteDifference(step=0.7, rule=rule, along=line)
+        along = response_derivative(problem, far, at=at)
+        assert along.scores.abs().item() <= 1e-12
+
+
+@each_method
+@given(order=st.permutations(range(N_TRAIN)))
+@few
+def test_derivatives_move_with_the_examples(method: str, order: list[int]) -> None:
+    # To rounding for differences; directions belong to places, so that regressions
+    # differ by their bias, of order h^2.
+    how = METHODS[method](1e-3)
+    if isinstance(how, RandomDirections):
+        how = replace(how, n_pairs=40)
+    problem = LeastSquares(data=DATA, ridge=0.2)
+    whole = response_derivative(problem, how).scores
+    moved = dataset(
+        torch.cat([DATA.x_train[order], DATA.x_target, DATA.x_held_out]),
+        torch.cat([DATA.y_train[order], DATA.y_target, DATA.y_held_out]),
+        n_train=N_TRAIN,
+        n_targets=len(DATA.y_target),
+    )
+    found = response_derivative(LeastSquares(data=moved, ridge=0.2), how).scores
+    within = 1e-5 if isinstance(how, RandomDirections) else 1e-9
+    assert (found - whole[order]).abs().max() <= within * whole.abs().max()
+
+
+@each_method
+@given(copies=st.integers(1, 3), which=st.integers(0, N_TRAIN - 1))
+@few
+def test_duplicates_share_what_their_weight_together_does(
+    method: str, copies: int, which: int
+) -> None:
+    # Copies under `sum` enter through their summed weight alone, so that each has the
+    # derivative of one example with that weight.
+    how = METHODS[method](1e-3)
+    if isinstance(how, RandomDirections):
+        how = replace(how, n_pairs=40)
+    rows = [*range(N_TRAIN), *[which] * copies]
+    copied = dataset(
+        torch.cat([DATA.x_train[rows], DATA.x_target, DATA.x_held_out]),
+        torch.cat([DATA.y_train[rows], DATA.y_target, DATA.y_held_out]),
+        n_train=len(rows),
+        n_targets=len(DATA.y_target),
+    )
+    found = response_derivative(LeastSquares(data=copied, ridge=0.2), how).scores
+    weights = torch.ones(N_TRAIN, dtype=torch.float64)
+    weights[which] = 1 + copies
+    single = response_derivative(LeastSquares(data=DATA, ridge=0.2), how, at=weights)
+    within = 1e-5 if isinstance(how, RandomDirections) else 1e-8
+    gap = (found - single.scores[rows]).abs().max()
+    assert gap <= within * single.scores.abs().max()
 
 
 PROBLEM = LeastSquares(data=DATA, ridge=0.2)
