@@ -5,12 +5,12 @@ from functools import cached_property
 
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.func import grad, vjp, vmap
+from torch.func import grad, vmap
 
 from dmtheory.checks import check_at_least, check_positive
 from dmtheory.influence.gradients import prediction_slopes
 from dmtheory.influence.linearised import Linearised, scaled_weights
-from dmtheory.influence.stationary import stationary_points
+from dmtheory.influence.minimisers import minimisers
 from dmtheory.problems.base import DifferentiableProblem
 
 
@@ -43,19 +43,19 @@ class BregmanObjective:
     scaled: Float[Tensor, " train"]
     damping: float
 
-    def slope(
+    def value(
         self, theta: Float[Tensor, " params"], change: Float[Tensor, " train"]
-    ) -> Float[Tensor, " params"]:
-        """Return dQ/dtheta for one change of the scaled weights."""
-        predictions, back, *_ = vjp(self.problem.predictions, theta)
-        slopes = grad(lambda z: self.problem.prediction_losses(z).sum())(predictions)
-        forces = (self.scaled + change)[:, None] * slopes - self._at_start
-        (data,) = back(forces)
-        penalty = grad(self.problem.penalty)(theta) - self._penalty_slope
-        return data + penalty + self.damping * (theta - self.params)
+    ) -> Float[Tensor, ""]:
+        """Return Q for one change of the scaled weights, up to a constant."""
+        z = self.problem.predictions(theta)
+        losses = self.problem.prediction_losses(z)
+        data = losses @ (self.scaled + change) - (self._forces * z).sum()
+        penalty = self.problem.penalty(theta) - self._penalty_slope @ theta
+        distance = 0.5 * self.damping * (theta - self.params).square().sum()
+        return data + penalty + distance
 
     @cached_property
-    def _at_start(self) -> Float[Tensor, "train classes"]:
+    def _forces(self) -> Float[Tensor, "train classes"]:
         return self.scaled[:, None] * prediction_slopes(self.problem, self.params)
 
     @cached_property
@@ -64,7 +64,7 @@ class BregmanObjective:
 
     def __post_init__(self) -> None:
         # Outside of transforms: a tensor first computed inside one is its wrapper.
-        _ = self._at_start, self._penalty_slope
+        _ = self._forces, self._penalty_slope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +89,7 @@ def proximal_response(
     weights: Float[Tensor, "changes train"],
     *,
     tolerance: float = 1e-10,
-    most_iterations: int = 50,
+    most_iterations: int = 200,
 ) -> ProximalResponse:
     """Minimise the proximal Bregman objective of a model for other weights.
 
@@ -116,8 +116,8 @@ def proximal_response(
     )
     changes = scaled_weights(model.problem, weights) - before
     unit = (before @ model.gradients.abs()).max().item()
-    found = stationary_points(
-        objective.slope,
+    found = minimisers(
+        objective.value,
         model.params.expand(len(changes), -1),
         changes,
         factor=model.factor,

@@ -1,25 +1,30 @@
-"""Points where many gradients vanish, from a start near them and one curvature."""
+"""Minimisers of many objectives near a start, certified by their gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.func import grad, grad_and_value, jvp, vmap
 
 # Conjugate gradients end at this share of the gradient, or after so many products:
 # exact steps far from the solution are wasted.
 _INNER = 0.1
 _MOST_PRODUCTS = 30
-# A step is halved so often at most; the merit must fall by a share of the step.
-_HALVINGS = 20
-_DECREASE = 1e-4
+# A step is halved so often at most; what it promises must be kept by this share.
+_HALVINGS = 30
+_KEPT = 1e-4
+# Beside values of about one, differences below this are rounding: gradients decide.
+_ROUNDING = 1e-10
+
+Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stationary:
-    """Where the gradients vanish, with their norms.
+class Minimisers:
+    """Where gradients vanish, with their norms.
 
     Attributes:
         params: One point a row.
@@ -34,23 +39,23 @@ class Stationary:
     iterations: Int64[Tensor, " rows"]
 
 
-def stationary_points(
-    slope: Callable[[Tensor, Tensor], Tensor],
+def minimisers(
+    objective: Objective,
     start: Float[Tensor, "rows params"],
     arguments: Float[Tensor, "rows entries"],
     *,
     factor: Float[Tensor, "params params"],
     tolerance: float,
     most_iterations: int,
-) -> Stationary:
-    """Solve slope(theta, argument) = 0 for every row.
+) -> Minimisers:
+    """Minimise objective(theta, argument) for every row, down from the start.
 
     Newton steps by conjugate gradients, preconditioned by a positive definite matrix M
-    near the curvature, are halved until g'M^-1 g falls. Values are never compared: near
-    a minimum their differences drown in rounding long before gradients do.
+    near the curvature, are halved until the objective falls. Near a minimum, where its
+    differences drown in rounding long before gradients do, g'M^-1 g must fall instead.
 
     Args:
-        slope: The gradient at one point for one argument.
+        objective: A smooth function of the parameters and what tells the rows apart.
         start: Where to begin.
         arguments: What tells the rows apart.
         factor: Lower Cholesky factor of M.
@@ -61,21 +66,21 @@ def stationary_points(
         The points that were reached, converged or not.
     """
     theta = start.clone()
-    gradient = vmap(slope)(theta, arguments)
+    slopes = vmap(grad_and_value(objective))
+    gradient, value = slopes(theta, arguments)
     iterations = torch.zeros(len(theta), dtype=torch.int64)
     for _ in range(most_iterations):
         active = (gradient.abs().amax(1) > tolerance).nonzero().flatten()
         if len(active) == 0:
             break
-        moved, found, fell = _step(
-            slope, theta[active], gradient[active], arguments[active], factor
-        )
-        theta[active], gradient[active] = moved, found
+        here = _Place(theta[active], gradient[active], value[active])
+        there, moved = _step(objective, here, arguments[active], factor)
+        theta[active], gradient[active], value[active] = there
         iterations[active] += 1
-        if not bool(fell.any()):
+        if not bool(moved.any()):
             break
     norm = gradient.abs().amax(1)
-    return Stationary(
+    return Minimisers(
         params=theta,
         gradient_norm=norm,
         converged=norm <= tolerance,
@@ -83,36 +88,47 @@ def stationary_points(
     )
 
 
+class _Place(NamedTuple):
+    theta: Tensor
+    gradient: Tensor
+    value: Tensor
+
+
 def _step(
-    slope: Callable[[Tensor, Tensor], Tensor],
-    theta: Tensor,
-    gradient: Tensor,
-    arguments: Tensor,
-    factor: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return new points, their gradients, and whether the merit fell."""
+    objective: Objective, here: _Place, arguments: Tensor, factor: Tensor
+) -> tuple[_Place, Tensor]:
+    """Return where one step leads, and whether it leads anywhere."""
+    slopes = vmap(grad_and_value(objective))
 
     def curve(at: Tensor, argument: Tensor, way: Tensor) -> Tensor:
-        return jvp(lambda here: slope(here, argument), (at,), (way,))[1]
+        return jvp(lambda t: grad(objective)(t, argument), (at,), (way,))[1]
 
     direction = _newton_direction(
-        lambda ways: vmap(curve)(theta, arguments, ways), gradient, factor
+        lambda ways: vmap(curve)(here.theta, arguments, ways), here.gradient, factor
     )
-    merit = _merit(gradient, factor)
-    size = torch.ones(len(theta), dtype=theta.dtype)
-    best, found = theta.clone(), gradient.clone()
-    waiting = torch.ones(len(theta), dtype=torch.bool)
+    promised = -(here.gradient * direction).sum(1)
+    tiny = promised < _ROUNDING * (1 + here.value.abs())
+    merit = _merit(here.gradient, factor)
+    size = torch.ones_like(merit)
+    best = _Place(*(part.clone() for part in here))
+    waiting = torch.ones(len(merit), dtype=torch.bool)
     for _ in range(_HALVINGS):
         rows = waiting.nonzero().flatten()
-        trial = theta[rows] + size[rows, None] * direction[rows]
-        there = vmap(slope)(trial, arguments[rows])
-        fell = _merit(there, factor) <= (1 - _DECREASE * size[rows]) * merit[rows]
-        best[rows[fell]], found[rows[fell]] = trial[fell], there[fell]
+        trial = here.theta[rows] + size[rows, None] * direction[rows]
+        gradient, value = slopes(trial, arguments[rows])
+        kept = _KEPT * size[rows]
+        fell = torch.where(
+            tiny[rows],
+            _merit(gradient, factor) <= (1 - kept) * merit[rows],
+            value <= here.value[rows] - kept * promised[rows],
+        )
+        for part, new in zip(best, (trial, gradient, value), strict=True):
+            part[rows[fell]] = new[fell]
         waiting[rows[fell]] = False
         if not bool(waiting.any()):
             break
         size[waiting] /= 2
-    return best, found, ~waiting
+    return best, ~waiting
 
 
 def _newton_direction(
