@@ -47,6 +47,7 @@ from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
+from dmtheory.influence.gap import InfluenceGap, influence_gap
 from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
 from dmtheory.influence.pbrf import ProximalBregman, proximal_response
 from dmtheory.influence.removal_rules import (
@@ -85,6 +86,7 @@ __all__ = [
     "GaussNewton",
     "Groups",
     "HeldOut",
+    "InfluenceGap",
     "Interval",
     "KFold",
     "Ladder",
@@ -118,6 +120,7 @@ __all__ = [
     "gradient_product",
     "held_out_prediction",
     "influence",
+    "influence_gap",
     "lds",
     "lds_table",
     "leave_one_out",
