@@ -3,18 +3,26 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, jacfwd, jacrev
+from torch.func import grad
 
+from dmtheory.influence.rows import rows_of
+from dmtheory.influence.targets import target_gradients
 from dmtheory.problems.base import DifferentiableProblem
+
+__all__ = [
+    "example_gradients",
+    "prediction_jacobian",
+    "prediction_slopes",
+    "target_gradients",
+]
 
 
 def prediction_jacobian(
     problem: DifferentiableProblem, params: Float[Tensor, " params"]
 ) -> Float[Tensor, "train classes params"]:
-    """Return the derivative of every prediction, by the mode with fewer passes."""
-    n_outputs = problem.predictions(params).numel()
-    differentiate = jacfwd if len(params) <= n_outputs else jacrev
-    return differentiate(problem.predictions)(params)
+    """Return the derivative of every prediction, an example at a time if it can be."""
+    rows = rows_of(problem, params.device)
+    return rows.jacobian(params, slice(rows.n_rows))
 
 
 def prediction_slopes(
@@ -43,13 +51,8 @@ def example_gradients(
         params: Where.
         jacobian: Derivative of the predictions, where it is at hand.
     """
+    slopes = prediction_slopes(problem, params)
     if jacobian is None:
-        jacobian = prediction_jacobian(problem, params)
-    return torch.einsum("jc,jcp->jp", prediction_slopes(problem, params), jacobian)
-
-
-def target_gradients(
-    problem: DifferentiableProblem, params: Float[Tensor, " params"]
-) -> Float[Tensor, "targets params"]:
-    """Return grad f of every target."""
-    return jacrev(problem.target_outputs)(params)
+        rows = rows_of(problem, params.device)
+        return rows.pulled(params, slopes[:, :, None], slice(rows.n_rows))[:, 0]
+    return torch.einsum("jc,jcp->jp", slopes, jacobian)

@@ -1,0 +1,77 @@
+"""Outputs a target at a time: each gradient then costs one backward pass of its own."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad, vjp, vmap
+
+from dmtheory.problems.base import DifferentiableProblem
+from dmtheory.problems.linear_classifier import LinearClassifier
+from dmtheory.problems.network import Network
+from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
+
+OutputAt = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@runtime_checkable
+class Targetwise(DifferentiableProblem, Protocol):
+    """A differentiable problem that also measures some of its targets alone."""
+
+    def targets(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the targets' features and classes or responses."""
+        ...
+
+    def outputs_at(
+        self, params: Float[Tensor, " params"], x: Tensor, y: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """Return f at such features, each row's from its own."""
+        ...
+
+
+def target_gradients(
+    problem: DifferentiableProblem,
+    params: Float[Tensor, " params"],
+    targets: slice = slice(None),
+) -> Float[Tensor, "targets params"]:
+    """Return grad f of some targets, all by default.
+
+    Where the problem measures all at once each costs a backward pass over all.
+    """
+    alone = _access(problem, params.device)
+    if alone is None:
+        pull = vjp(problem.target_outputs, params)[1]
+        unit = torch.eye(problem.description.n_targets).to(params)[targets]
+        return vmap(lambda row: pull(row)[0])(unit)
+    x, y, measure = alone
+
+    def own(theta: Tensor, features: Tensor, label: Tensor) -> Tensor:
+        return measure(theta, features[None], label[None])[0]
+
+    return vmap(grad(own), (None, 0, 0))(params, x[targets], y[targets])
+
+
+def _access(
+    problem: DifferentiableProblem, device: torch.device
+) -> tuple[Tensor, Tensor, OutputAt] | None:
+    if isinstance(problem, Targetwise):
+        return *problem.targets(device), problem.outputs_at
+    if isinstance(problem, Network):
+        data, network = problem._data(device), problem
+        output = {**OF_CLASSES, **OF_RESPONSES}[network.output]
+        return (
+            data.x_target,
+            data.y_target,
+            lambda params, x, y: output(network._predict(params, x), y),
+        )
+    if isinstance(problem, LinearClassifier):
+        data, linear = problem.table(device), problem
+        output = OF_CLASSES[linear.output]
+        return (
+            data.x_target,
+            data.y_target,
+            lambda params, x, y: output(linear.logits(linear._predict(params, x)), y),
+        )
+    return None
