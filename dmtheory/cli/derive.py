@@ -4,55 +4,156 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+import torch
 
+from dmtheory.attribution import Attribution
 from dmtheory.catalogue import ready_problem
 from dmtheory.cli import options
+from dmtheory.cli.derivative_methods import ESTIMATORS, METHODS, RULES, Asked, Plan
 from dmtheory.console import progress_bars
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
+from dmtheory.derivatives.method import At
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.designs.perturbations import random_coordinates
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.files import load_matrix
+from dmtheory.responses.collect import Progress
 
 
 @click.command()
 @options.problem
-@click.option("--at", default=1.0, show_default=True, help="Point w = AT·1.")
-@click.option("--step", default=0.05, show_default=True, help="Difference step.")
-@click.option("--seeds", default=20, show_default=True, help="Training seeds.")
-@click.option("--coordinates", type=int, help="Examples, drawn at random; else all.")
+@click.option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    default="finite-difference",
+    show_default=True,
+    help="How to differentiate.",
+)
+@click.option(
+    "--at",
+    default="1",
+    show_default=True,
+    help="The point w = AT·1; FILE.npy, one weight an example; or bernoulli:P, an "
+    "average over subsets.",
+)
+@click.option(
+    "--coordinates", type=int, help="Examples or groups, drawn at random; else all."
+)
+@click.option("--step", type=float, help="Difference step; 0.05 by default.")
+@click.option("--steps", help="A ladder of steps, such as 0.2,0.1,0.05.")
+@click.option("--rule", type=click.Choice(list(RULES)), help="Of differences; central.")
+@click.option("--seeds", type=int, help="Training seeds of differences; 20.")
+@click.option("--groups", type=int, help="Move this many random groups of examples.")
+@click.option("--pairs", type=int, help="Pairs of directions; twice the examples.")
+@click.option(
+    "--law",
+    type=click.Choice(["rademacher", "gaussian", "sparse"]),
+    help="Of directions; rademacher.",
+)
+@click.option("--density", type=float, help="Share of a sparse direction; 0.1.")
+@click.option(
+    "--estimator",
+    type=click.Choice(list(ESTIMATORS)),
+    help="Of the regression on directions; ols.",
+)
 @options.normalisation
 @options.seed(1)
 @options.out
 @options.as_json
 def derive(
     problem: str,
-    at: float,
-    step: float,
-    seeds: int,
+    method: str,
+    at: str,
     coordinates: int | None,
+    steps: str | None,
     normalisation: Any,
     seed: int,
     out: Path,
     as_json: bool,
+    **own: Any,
 ) -> None:
-    """Estimate dF/dw by finite differences over seeds.
+    """Estimate dF/dw by retraining: differences over seeds, or random directions.
 
     Example: dmtheory derive --problem diabetes-ridge --at 0.5 --out derivative.npz
     """
+    said = {name: value for name, value in own.items() if value is not None}
+    if steps is not None:
+        said["steps"] = _numbers(steps)
+    _check(method, said)
     made = ready_problem(problem, normalisation)
-    n_train = made.description.n_train
-    chosen = None
-    if coordinates is not None:
-        chosen = random_coordinates(n_train, coordinates, seed=seed)
-    total = (
-        2 * (coordinates or n_train) * (1 if made.description.deterministic else seeds)
+    asked = Asked(
+        problem=made, at=_point(at), n_drawn=coordinates, seed=seed, said=said
     )
+    plan = METHODS[method].plan(asked)
     with progress_bars() as progress:
-        found = response_derivative(
-            made,
-            FiniteDifference(step=step, n_seeds=seeds),
-            at=at,
-            coordinates=chosen,
-            seed=seed,
-            progress=options.counter(progress, "models", total),
+        found, more = _derivative(
+            asked, plan, options.counter(progress, "models", plan.n_models)
         )
-    options.save(found, out, as_json)
+    options.save(found, out, as_json, **more)
+
+
+def _derivative(
+    asked: Asked, plan: Plan, progress: Progress
+) -> tuple[Attribution, dict[str, Any]]:
+    """Return the derivative, and what else there is to say of it."""
+    arguments: dict[str, Any] = {
+        "at": asked.at,
+        "coordinates": plan.coordinates,
+        "seed": asked.seed,
+        "progress": progress,
+    }
+    more: dict[str, Any] = {}
+    if isinstance(plan.method, FiniteDifference):
+        differences = finite_differences(asked.problem, plan.method, **arguments)
+        found = differences.attribution
+        if differences.choice is not None:
+            more["ladder"] = [
+                {
+                    "step": rung.step,
+                    "bias": rung.bias,
+                    "noise": rung.noise,
+                    "total": rung.total,
+                }
+                for rung in differences.choice.rungs
+            ]
+    else:
+        found = response_derivative(asked.problem, plan.method, **arguments)
+    if found.stderr is not None:
+        more["median standard error"] = float(np.median(found.stderr.numpy()))
+    return found, more
+
+
+def _check(method: str, said: dict[str, Any]) -> None:
+    """Raise click.UsageError where an option belongs to another method."""
+    for name in said:
+        if name not in METHODS[method].options:
+            others = [
+                other for other, route in METHODS.items() if name in route.options
+            ]
+            raise click.UsageError(
+                f"{name} needs --method {' or '.join(others)}, got {method}"
+            )
+    if {"step", "steps"} <= said.keys():
+        raise click.UsageError("give one of --step and --steps")
+
+
+def _point(text: str) -> At:
+    """Return the point or the law that a text names."""
+    name, _, share = text.partition(":")
+    if text.endswith(".npy"):
+        return torch.from_numpy(load_matrix(Path(text)))
+    try:
+        return Bernoulli(p=float(share)) if name == "bernoulli" else float(text)
+    except ValueError as error:
+        raise click.UsageError(
+            f"at must be a number, bernoulli:P or FILE.npy, got {text!r} ({error})"
+        ) from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(
+            f"steps must look like 0.2,0.1,0.05, got {text!r}"
+        ) from None

@@ -59,8 +59,8 @@ def show_values(values: dict[str, Any], as_json: bool) -> None:
         click.echo("\n".join(f"{name}: {value}" for name, value in values.items()))
 
 
-def save(attribution: Attribution, path: Path, as_json: bool) -> None:
-    """Write an attribution file and print what it holds."""
+def save(attribution: Attribution, path: Path, as_json: bool, **more: Any) -> None:
+    """Write an attribution file and print what it holds, and what more there is."""
     save_attribution(attribution, path)
     summary = {
         "file": str(path),
@@ -69,5 +69,6 @@ def save(attribution: Attribution, path: Path, as_json: bool) -> None:
         "targets": len(attribution.target_labels),
         "models": attribution.n_models,
         "method": attribution.method,
+        **more,
     }
     show_values(summary, as_json)

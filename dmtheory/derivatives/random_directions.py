@@ -64,6 +64,10 @@ class RandomDirections:
         # The design refuses the rest; around a weight that is no bound to the step.
         self.design(at=torch.full((1,), 1e300, dtype=torch.float64), seed=0)
 
+    def n_pairs_for(self, n_train: int) -> int:
+        """Return how many pairs are trained where there are so many examples."""
+        return self.n_pairs or _PAIRS_AN_EXAMPLE * n_train
+
     def design(
         self, at: Float[Tensor, " train"], seed: int
     ) -> designs.RandomDirections:
@@ -73,7 +77,7 @@ class RandomDirections:
             step=self.step,
             law=self.law,
             density=self.density,
-            n_pairs=self.n_pairs or _PAIRS_AN_EXAMPLE * len(at),
+            n_pairs=self.n_pairs_for(len(at)),
             seed=seed,
         )
 
