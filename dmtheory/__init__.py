@@ -47,6 +47,7 @@ from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import ExactHessian, GaussNewton
+from dmtheory.influence.damping import DampingChoice, DampingScore, choose_damping
 from dmtheory.influence.gap import InfluenceGap, influence_gap
 from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
 from dmtheory.influence.pbrf import ProximalBregman, proximal_response
@@ -74,6 +75,8 @@ __all__ = [
     "Attribution",
     "Central",
     "Correlation",
+    "DampingChoice",
+    "DampingScore",
     "DerivativeMethod",
     "DifferenceOfMeans",
     "Directions",
@@ -106,6 +109,7 @@ __all__ = [
     "TrainingPath",
     "__version__",
     "agreement",
+    "choose_damping",
     "collect",
     "cost_table",
     "data",
