@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, jvp, vmap
 
 from dmtheory.influence.curvature import Curvature
 from dmtheory.influence.gradients import (
@@ -114,7 +113,7 @@ def damped_curvature(
 ) -> Float[Tensor, "params params"]:
     """Return the curvature of J plus damping, for scaled weights w_j / W."""
     matrix = curvature.matrix(problem, params, scaled, jacobian)
-    return matrix + damping * torch.eye(len(params), dtype=params.dtype)
+    return matrix + damping * torch.eye(len(params)).to(params)
 
 
 def scale_of(problem: DifferentiableProblem, weights: Float[Tensor, " train"]) -> float:
@@ -147,22 +146,3 @@ def scaled_motion(
     share = directions.sum(1, keepdim=True) * scale
     first = (directions - weights * share) * scale
     return first, -2 * share * first
-
-
-def loss_curvatures(
-    problem: DifferentiableProblem, predictions: Float[Tensor, "train classes"]
-) -> Float[Tensor, "train classes classes"]:
-    """Return d^2 l_j / dz_j^2 of every example.
-
-    l_j depends on z_j alone: the Hessian-vector product of sum_j l_j with the same unit
-    vector in every row is one column of every block.
-    """
-
-    def slopes(z: Tensor) -> Tensor:
-        return grad(lambda v: problem.prediction_losses(v).sum())(z)
-
-    def column(unit: Tensor) -> Tensor:
-        return jvp(slopes, (predictions,), (unit.expand_as(predictions),))[1]
-
-    units = torch.eye(predictions.shape[1], dtype=predictions.dtype)
-    return vmap(column)(units).permute(1, 2, 0)

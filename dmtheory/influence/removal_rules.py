@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
+from dmtheory.influence.curvature.losses import loss_hessians
 from dmtheory.influence.gradients import prediction_slopes
 from dmtheory.influence.linearised import (
     Linearised,
-    loss_curvatures,
     scaled_motion,
     scaled_weights,
 )
@@ -128,7 +128,7 @@ class LeverageCorrected:
         scaled = scaled_weights(model.problem, model.weights)
         slopes = prediction_slopes(model.problem, model.params)
         predictions = model.problem.predictions(model.params)
-        blocks = loss_curvatures(model.problem, predictions)
+        blocks = loss_hessians(model.problem, predictions)
         plain = torch.einsum("gj,jp->gp", removed * scaled, model.gradients)
         corrected = []
         for row in removed:
