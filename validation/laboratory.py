@@ -80,6 +80,10 @@ _STREAMS = (
     "fixed size",
     "removals",
     "evaluation",
+    "pathwise",
+    "same seeds",
+    "efficiency",
+    "own seeds",
 )
 
 
@@ -137,7 +141,7 @@ class Laboratory:
                 self.problem(name),
                 design,
                 engine=self.engine,
-                progress=self._counter(f"{name}: random subsets", design.n_models),
+                progress=self.counter(f"{name}: random subsets", design.n_models),
             )
             self.models_trained += design.n_models
         return self._responses[name]
@@ -167,7 +171,7 @@ class Laboratory:
                 self.problem(name),
                 design,
                 engine=self.engine,
-                progress=self._counter(f"{name}: evaluation", design.n_models),
+                progress=self.counter(f"{name}: evaluation", design.n_models),
             )
             self.models_trained += design.n_models
         return self._evaluations[name]
@@ -190,7 +194,7 @@ class Laboratory:
                 coordinates=coordinates,
                 seed=self.experiment_seed("derivative"),
                 engine=self.engine,
-                progress=self._counter(
+                progress=self.counter(
                     f"{name}: derivative at {at:g}·1",
                     2 * len(coordinates) * setting.n_seeds,
                 ),
@@ -215,7 +219,7 @@ class Laboratory:
                 coordinates=coordinates,
                 seed=self.experiment_seed("averaged"),
                 engine=self.engine,
-                progress=self._counter(
+                progress=self.counter(
                     f"{name}: derivative over subsets",
                     4 * len(coordinates) * setting.n_units,
                 ),
@@ -235,7 +239,7 @@ class Laboratory:
                 n_seeds=setting.n_seeds,
                 seed=self.experiment_seed("leave-one-out"),
                 engine=self.engine,
-                progress=self._counter(
+                progress=self.counter(
                     f"{name}: leave one out",
                     (len(coordinates) + 1) * setting.n_seeds,
                 ),
@@ -255,7 +259,7 @@ class Laboratory:
                 at=at,
                 n_seeds=setting.influence_models,
                 seed=self.experiment_seed("influence"),
-                progress=self._counter(
+                progress=self.counter(
                     f"{name}: influence at {at:g}·1", setting.influence_models
                 ),
             )
@@ -335,7 +339,8 @@ class Laboratory:
                 self.models_trained += self._kept[key].n_models
         return self._kept[key]
 
-    def _counter(self, what: str, total: int) -> Callable[[int], None]:
+    def counter(self, what: str, total: int) -> Callable[[int], None]:
+        """Return a callback that adds up finished models and reports them."""
         done = 0
 
         def count(n: int) -> None:

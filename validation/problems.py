@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from dmtheory.data.dataset import Dataset
 from dmtheory.data.digits import digits
@@ -27,6 +28,7 @@ from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD
 from dmtheory.weighting import Normalisation
 from validation.laboratory import Setting
+from validation.noisy_sum import NoisySum
 
 SMOOTH = SGD(epochs=20, batch_size=50, learning_rate=0.15, weight_decay=1e-2)
 
@@ -200,5 +202,36 @@ def resized(name: str, n_train: int) -> Problem:
     )
 
 
+ROUGH = SGD(epochs=60, batch_size=50, learning_rate=0.3, weight_decay=1e-4)
+
+
+def relu_network() -> nn.Sequential:
+    """Return a network with kinks, for the regime where derivatives are rough."""
+    return nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def _rough_digits(normalisation: Normalisation) -> Network:
+    return Network(
+        make_module=relu_network,
+        data=digits(),
+        training=ROUGH,
+        normalisation=normalisation,
+    )
+
+
+_ROUGH_DIGITS = (
+    "A ReLU network 64-16-10 on 300 handwritten digits, trained longer, faster and "
+    "with less decay: the rough regime."
+)
+
 # Everything that the small suite has, and what its two minutes do not bear.
-THOROUGH: dict[str, Setting] = {**SMALL}
+THOROUGH: dict[str, Setting] = {
+    **SMALL,
+    "noisy-sum": _tiny(
+        NoisySum, "A noisy sum of twenty weights, known in closed form."
+    ),
+    "few-records": _tiny(
+        partial(_diabetes, "sum", 44), "Ridge regression on 44 diabetes records."
+    ),
+    "digits-rough-count": _neural(partial(_rough_digits, "count"), _ROUGH_DIGITS),
+}

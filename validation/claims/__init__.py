@@ -2,11 +2,13 @@
 
 from validation.claim import Claim
 from validation.claims import (
+    average_not_instance,
     bridge,
     convex_influence,
     duplicates,
     fixed_size_design,
     interior_undetermined,
+    interval_coverage,
     inverse_p_scaling,
     leave_one_out_limit,
     linear_enough,
@@ -16,8 +18,10 @@ from validation.claims import (
     one_over_n,
     posted_identity,
     regularised_datamodels,
+    sample_efficiency,
     sample_mean,
     taylor_corollary,
+    why_datamodels_win,
 )
 
 CLAIMS: dict[str, Claim] = {
@@ -39,5 +43,9 @@ CLAIMS: dict[str, Claim] = {
         noise_law,
         linear_enough,
         taylor_corollary,
+        average_not_instance,
+        why_datamodels_win,
+        sample_efficiency,
+        interval_coverage,
     )
 }

@@ -1,0 +1,158 @@
+"""The response is an average over seeds: one model's derivative predicts it worse."""
+
+import torch
+from torch import Tensor
+
+from dmtheory.agreement.bootstrap import Interval
+from dmtheory.agreement.lds import lds, rank_correlations
+from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
+from dmtheory.attribution import Attribution
+from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.seeds import model_seeds
+from dmtheory.responses.collect import collect
+from validation.claim import RANK, SIGN, Claim, Entry, Evidence
+from validation.laboratory import Laboratory
+from validation.shared_seeds import SharedSeeds
+from validation.verdict import SUPPORTED, Part
+
+SEEDS = 10
+SUBSETS = 150
+# Of the ceiling that the outputs' own seeds set, smooth and rough.
+GOOD = {"digits-sum": 0.85, "digits-rough-count": 0.65}
+
+
+def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
+    """Differentiate ten models; retrain each of their seeds on the same subsets."""
+    name = entry.problem
+    problem, p = laboratory.problem(name), laboratory.settings[name].p
+    seed = laboratory.experiment_seed("pathwise")
+    derivative = laboratory.made(
+        ("pathwise", name, p),
+        lambda: response_derivative(
+            problem,
+            Pathwise(n_seeds=SEEDS),
+            at=p,
+            seed=seed,
+            engine=laboratory.engine,
+        ),
+    )
+    design = SharedSeeds(
+        subsets=Bernoulli(
+            p=p, n_models=SUBSETS, seed=laboratory.experiment_seed("same seeds")
+        ),
+        training_seeds=tuple(model_seeds(seed, torch.arange(SEEDS)).tolist()),
+    )
+    responses = collect(problem, design, engine=laboratory.engine)
+    laboratory.models_trained += design.n_models
+    outputs = evaluation_of_arrays(
+        responses.weights(),
+        responses.outputs,
+        like=derivative,
+        design=design.subsets,
+        n_replicates=SEEDS,
+    )
+    return Evidence(
+        estimates={"derivative": derivative},
+        held_out={"held out": outputs},
+        blocked=laboratory.blocked(name),
+    )
+
+
+def judge(evidence: Evidence, entry: Entry) -> list[Part]:
+    """Compare averages with instances, and each seed with itself and with others."""
+    derivative, outputs = (
+        evidence.estimates["derivative"],
+        evidence.held_out["held out"],
+    )
+    counts = resample_counts(outputs.n_units, 1, draws=1000, seed=0)
+    counts = torch.cat([torch.ones_like(counts[:1]), counts])
+    average, single = _of_the_response(derivative, outputs, counts)
+    same, cross = _of_each_seed(derivative, outputs, counts)
+    scored = lds(derivative, outputs)
+    assert scored.ceiling is not None
+    ceiling = scored.ceiling.value
+    mean = scored.mean
+    return [
+        Part(
+            name="average over instance",
+            statement=f"LDS of the mean of {SEEDS} derivatives less the mean LDS of "
+            "each, on outputs averaged over seeds: above 0",
+            interval=_interval(average - single),
+            tolerance=(0.0, None),
+        ),
+        Part(
+            name="same seed over another",
+            statement="LDS of a seed's derivative on that seed's own models less on "
+            "another's: above 0",
+            interval=_interval(same - cross),
+            tolerance=(0.0, None),
+        ),
+        Part(
+            name="the average is good",
+            statement=f"its LDS over the ceiling ({ceiling:.3f}), at least "
+            f"{GOOD[entry.problem]}",
+            interval=Interval(
+                mean.value / ceiling, mean.low / ceiling, mean.high / ceiling
+            ),
+            tolerance=(GOOD[entry.problem], None),
+        ),
+    ]
+
+
+def _of_the_response(
+    derivative: Attribution, outputs: SubsetOutputs, counts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean LDS of the average and of single seeds, the sample first."""
+    assert derivative.units is not None
+    sides = [outputs.weights @ unit for unit in (derivative.scores, *derivative.units)]
+    found = rank_correlations(sides, outputs.mean_outputs(), counts).mean(2)
+    return found[0], found[1:].mean(0)
+
+
+def _of_each_seed(
+    derivative: Attribution, outputs: SubsetOutputs, counts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean LDS on each seed's outputs: by its own derivative, by the next's."""
+    assert derivative.units is not None
+    same, cross = [], []
+    for place in range(SEEDS):
+        pair = derivative.units[place], derivative.units[(place + 1) % SEEDS]
+        sides = [outputs.weights @ unit for unit in pair]
+        found = rank_correlations(sides, outputs.outputs[:, place], counts).mean(2)
+        same.append(found[0])
+        cross.append(found[1])
+    return torch.stack(same).mean(0), torch.stack(cross).mean(0)
+
+
+def _interval(values: Tensor) -> Interval:
+    return centred_interval(values[0], values[1:])
+
+
+def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:
+    """Return what the figure shows."""
+    return evidence.estimates["derivative"], evidence.estimates["derivative"]
+
+
+CLAIM = Claim(
+    id="average-not-instance",
+    title="An average, not an instance",
+    statement=(
+        "The derivative averaged over ten seeds predicts the average output of "
+        "retrained models better than that of one seed does, and a seed's derivative "
+        "predicts its own retrained models better than another's."
+    ),
+    source="The post; theory section 1 (F is an expectation over seeds)",
+    expected=SUPPORTED,
+    entries=(
+        Entry(scale="M", problem="digits-sum", suite="thorough"),
+        Entry(scale="M", problem="digits-rough-count", suite="thorough"),
+    ),
+    measure=measure,
+    judge=judge,
+    drawn=drawn,
+    predicted_slope=lambda _: (1.0, "slope 1: itself"),
+    notices=(SIGN, RANK),
+)
