@@ -2,49 +2,48 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.func import vmap
 
 from dmtheory.attribution import Attribution
-from dmtheory.checks import check_at_least, check_positive
-from dmtheory.derivatives.response_derivative import from_units, point_of
+from dmtheory.checks import check_at_least
+from dmtheory.derivatives.method import At, resolved_point
+from dmtheory.derivatives.units import from_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import check_coordinates
 from dmtheory.designs.seeds import model_seeds
-from dmtheory.influence.curvature import (
-    Curvature,
-    ExactHessian,
+from dmtheory.engines.devices import worker_device
+from dmtheory.influence.budget import Budget
+from dmtheory.influence.curvature import Curvature, ExactHessian
+from dmtheory.influence.many_models import Trained, derivatives
+from dmtheory.influence.one_model import Rule
+from dmtheory.influence.solvers import Solver
+from dmtheory.influence.stored import stored_derivatives
+from dmtheory.influence.trained_models import (
+    check_double,
+    check_fixed_steps,
+    check_parameters,
 )
-from dmtheory.influence.gradients import (
-    example_gradients,
-    prediction_jacobian,
-    target_gradients,
-)
-from dmtheory.problems.base import (
-    Description,
-    DifferentiableProblem,
-    Factored,
-)
+from dmtheory.problems.base import Description, DifferentiableProblem, Factored
 from dmtheory.responses.collect import Progress
-from dmtheory.weighting import normaliser
-
-# Models are taken in chunks of about this many Jacobian or curvature entries.
-_CHUNK_ENTRIES = 2**23
 
 
 def influence(
     problem: DifferentiableProblem,
     *,
     curvature: Curvature = ExactHessian(),  # noqa: B008 -- frozen, without state
+    solver: Solver | None = None,
     damping: float = 0.0,
-    at: float | Bernoulli = 1.0,
+    at: At = 1.0,
     n_seeds: int = 1,
     seed: int = 0,
     coordinates: Sequence[int] | None = None,
+    parameters: Tensor | None = None,
+    store: Any = None,
+    memory: int = 2**30,
     progress: Progress | None = None,
 ) -> Attribution:
     r"""Estimate dF/dw_i by the implicit function theorem at trained models.
@@ -58,64 +57,83 @@ def influence(
     (1/2) E[g_i(1_S) | i in S] + (1/2) E[g_i(1_S) | i not in S], over `at.n_models`
     subsets; at p = 1/2 the plain average.
 
+    Everything runs on the device of the parameters, in chunks of examples and of
+    targets; the numbers are the same to rounding, or to the solver's tolerance,
+    whatever the chunks.
+
     Args:
         problem: A differentiable problem.
-        curvature: The exact Hessian or the Gauss-Newton matrix.
+        curvature: The exact Hessian, Gauss-Newton, a Fisher, K-FAC or EK-FAC.
+        solver: How the damped system is solved; by default as `chosen_solver` says, or
+            by the factor that a convex training ends with.
         damping: Added to the curvature of J, in its units, >= 0.
-        at: The point w = at * 1, at > 0, or a subset law to average over, at `n_models`
-            subsets of it (drawn with `seed`, not with the law's own).
+        at: The point w: a common weight > 0, one weight an example, or a subset law
+            to average over, at `n_models` subsets of it (drawn with `seed`, not with
+            the law's own).
         n_seeds: Trained models at a fixed point; one where training is deterministic.
         seed: The experiment's seed.
         coordinates: Which examples; all by default.
-        progress: Called with 1 after each model.
+        parameters: One parameter vector a model, trained elsewhere with weights `at`;
+            nothing is trained then.
+        store: Where finished blocks are kept, so that an interrupted call that is made
+            again goes on: a path, a URL or a zarr store.
+        memory: Bytes that a chunk may take, at least 2^20.
+        progress: Called with the number of models that were just finished; with a
+            store, of targets times models.
 
     Returns:
-        Scores per weight, with standard errors over models.
+        Scores per weight, with standard errors over models; `method` says how well the
+        systems were solved.
 
     Raises:
-        ValueError: If damping is negative, a training did not converge, or the damped
-            curvature is not positive definite.
+        ValueError: If an argument is out of range, a training did not converge, the
+            damped curvature is not positive definite, or the solver misses the
+            tolerance that it promises.
 
     References:
         Koh and Liang 2017, equation 2.
     """
-    if not damping >= 0:
-        raise ValueError(f"damping must be >= 0, got {damping}")
+    rule = Rule(
+        curvature=curvature, damping=damping, solver=solver, budget=Budget(memory)
+    )
     check_at_least(n_seeds, 1, "n_seeds")
     description = problem.description
+    check_fixed_steps(description, "influence")
     chosen = tuple(range(description.n_train) if coordinates is None else coordinates)
     check_coordinates(chosen, description.n_train)
-    weights, seeds = _models_at(description, at, n_seeds, seed)
-    units = weight_derivatives(
-        problem, weights, seeds, curvature=curvature, damping=damping, progress=progress
-    )
-    if isinstance(at, Bernoulli):
-        units = _trapezoid(units, weights, at.p)
-    return from_units(
-        units[:, list(chosen)],
+    point = resolved_point(at, description.n_train)
+    if parameters is None:
+        weights, seeds = _models_at(description, point, n_seeds, seed)
+        trained = _train(problem, weights, seeds, rule)
+    else:
+        trained = _given(problem, parameters, point)
+    if store is None:
+        units, effort = derivatives(
+            problem, trained, rule, torch.tensor(chosen), progress
+        )
+    else:
+        plain = replace(trained, factor=None)
+        units, effort = stored_derivatives(
+            store, problem, plain, rule, chosen, progress
+        )
+    if isinstance(point, Bernoulli):
+        units = _trapezoid(units, trained.weights[:, list(chosen)].cpu(), point.p)
+    drawn = isinstance(point, Bernoulli) or not description.deterministic
+    given = "given " if parameters is not None else ""
+    found = from_units(
+        units,
         description,
         chosen,
         quantity="influence",
-        point=point_of(at),
-        n_models=len(weights),
-        seed=seed
-        if isinstance(at, Bernoulli) or not description.deterministic
-        else None,
-        method=f"{curvature.name}, damping {damping:g}, {len(weights)} model(s)",
+        point=point_of(point),
+        n_models=0 if given else len(trained),
+        seed=seed if drawn and not given else None,
+        method=f"{curvature.name}, damping {damping:g}, {effort}, {len(trained)} "
+        f"{given}model(s)",
     )
-
-
-def _models_at(
-    description: Description, at: float | Bernoulli, n_seeds: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Return the weights and seeds of the models whose influence is averaged."""
-    if isinstance(at, Bernoulli):
-        law, rows = replace(at, seed=seed), torch.arange(at.n_models)
-        return law.weights(rows, description.n_train), law.seeds(rows)
-    check_positive(at, "at")
-    n_seeds = 1 if description.deterministic else n_seeds
-    weights = torch.full((n_seeds, description.n_train), at, dtype=torch.float64)
-    return weights, model_seeds(seed, torch.arange(n_seeds))
+    # One given model of many that might have been has an error that nobody knows.
+    unknown = drawn and len(trained) == 1
+    return replace(found, stderr=None) if unknown else found
 
 
 def weight_derivatives(
@@ -124,7 +142,9 @@ def weight_derivatives(
     seeds: Int64[Tensor, " models"],
     *,
     curvature: Curvature = ExactHessian(),  # noqa: B008 -- frozen, without state
+    solver: Solver | None = None,
     damping: float = 0.0,
+    memory: int = 2**30,
     progress: Progress | None = None,
 ) -> Float[Tensor, "models train targets"]:
     """Return g_i at each weight vector, from one trained model each.
@@ -133,9 +153,11 @@ def weight_derivatives(
         problem: A differentiable problem.
         weights: One weight vector a model.
         seeds: One training seed a model.
-        curvature: The exact Hessian or the Gauss-Newton matrix.
-        damping: Added to the curvature of J.
-        progress: Called with 1 after each model.
+        curvature: The rule of curvature.
+        solver: How the damped system is solved; the cheapest by default.
+        damping: Added to the curvature of J, >= 0.
+        memory: Bytes that a chunk may take.
+        progress: Called with the number of models that were just finished.
 
     Returns:
         Derivatives per weight.
@@ -144,83 +166,61 @@ def weight_derivatives(
         ValueError: If a training did not converge, or the damped curvature is not
             positive definite.
     """
-    if problem.description.step_policy == "proportional":
-        raise ValueError(
-            "problem must train with fixed steps for influence: proportional steps "
-            "know weights of 0 and 1 alone, so there is no derivative"
-        )
+    check_fixed_steps(problem.description, "influence")
+    rule = Rule(
+        curvature=curvature, damping=damping, solver=solver, budget=Budget(memory)
+    )
+    trained = _train(problem, weights, seeds, rule)
+    every = torch.arange(problem.description.n_train)
+    return derivatives(problem, trained, rule, every, progress)[0]
+
+
+def _models_at(
+    description: Description,
+    point: Tensor | Bernoulli,
+    n_seeds: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Return the weights and seeds of the models whose influence is averaged."""
+    if isinstance(point, Bernoulli):
+        law, rows = replace(point, seed=seed), torch.arange(point.n_models)
+        return law.weights(rows, description.n_train), law.seeds(rows)
+    n_seeds = 1 if description.deterministic else n_seeds
+    return point.repeat(n_seeds, 1), model_seeds(seed, torch.arange(n_seeds))
+
+
+def _train(
+    problem: DifferentiableProblem, weights: Tensor, seeds: Tensor, rule: Rule
+) -> Trained:
     # A convex training ends with the factor that influence needs.
-    exact = isinstance(curvature, ExactHessian) and damping == 0
-    if exact and isinstance(problem, Factored):
+    exact = isinstance(rule.curvature, ExactHessian) and rule.damping == 0
+    device = worker_device() if weights.device.type == "cpu" else weights.device
+    weights, seeds = weights.to(device), seeds.to(device)
+    if exact and rule.solver is None and isinstance(problem, Factored):
         fit = problem.fit(weights, seeds, keep_factor=True)
     else:
         fit = problem.fit(weights, seeds)
-    if fit.params.dtype != torch.float64:
-        raise ValueError(
-            f"problem must train in float64 for influence, got {fit.params.dtype}: say "
-            "dtype=torch.float64"
-        )
+    check_double(fit.params, "fit")
     if not bool(fit.converged.all()):
         raise ValueError(
             f"training must converge for influence, but {int((~fit.converged).sum())} "
             f"of {len(weights)} models did not"
         )
-    scales = normaliser(weights, problem.description.normalisation)
-    one_model = partial(_at_one_model, problem, curvature, damping)
-    size = max(1, _CHUNK_ENTRIES // _entries_a_model(problem, fit.params))
-    derivatives = []
-    for block in torch.arange(len(weights)).split(size):
-        factor = None if fit.factor is None else fit.factor[block]
-        axes = 0, 0, 0, None if factor is None else 0
-        found, failed = vmap(one_model, axes)(
-            fit.params[block], weights[block], scales[block], factor
-        )
-        _check_positive_definite(failed, curvature, damping)
-        derivatives.append(found)
-        if progress is not None:
-            progress(len(block))
-    return torch.cat(derivatives)
+    return Trained(params=fit.params, weights=weights, factor=fit.factor)
 
 
-def _at_one_model(
-    problem: DifferentiableProblem,
-    curvature: Curvature,
-    damping: float,
-    params: Tensor,
-    weights: Tensor,
-    scale: Tensor,
-    factor: Float[Tensor, "params params"] | None,
-) -> tuple[Float[Tensor, "train targets"], Tensor]:
-    """Return g_i of every example on every target, and whether the factor failed."""
-    jacobian = prediction_jacobian(problem, params)
-    failed = torch.zeros((), dtype=torch.int32)
-    if factor is None:
-        matrix = curvature.matrix(problem, params, weights * scale, jacobian)
-        matrix = matrix + damping * torch.eye(len(params), dtype=params.dtype)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-    toward = torch.cholesky_solve(target_gradients(problem, params).T, factor)
-    tau = -example_gradients(problem, params, jacobian) @ toward
-    if problem.description.normalisation == "sum":
-        # The divisor W = sum_j w_j moves with w_i too.
-        tau = tau - scale * (weights @ tau)
-    return scale * tau, failed
-
-
-def _entries_a_model(problem: DifferentiableProblem, params: Tensor) -> int:
-    n_outputs = problem.predictions(params[0]).numel()
-    return params.shape[1] * max(n_outputs, params.shape[1])
-
-
-def _check_positive_definite(
-    failed: Tensor, curvature: Curvature, damping: float
-) -> None:
-    if bool(failed.any()):
+def _given(
+    problem: DifferentiableProblem, parameters: Tensor, point: Tensor | Bernoulli
+) -> Trained:
+    params = check_parameters(problem, parameters)
+    if isinstance(point, Bernoulli):
         raise ValueError(
-            f"damping must make the {curvature.name} positive definite, but "
-            f"damping {damping:g} leaves {int((failed > 0).sum())} of {len(failed)} "
-            "models with negative or zero curvature: raise damping, or use the "
-            "Gauss-Newton curvature"
+            "at must be a point where parameters are given, got a subset law: give "
+            "the weights that they were trained with, one model a call"
         )
+    return Trained(
+        params=params, weights=point.repeat(len(params), 1).to(params.device)
+    )
 
 
 def _trapezoid(units: Tensor, weights: Tensor, p: float) -> Tensor:

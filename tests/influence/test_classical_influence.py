@@ -1,23 +1,38 @@
 """Influence against statsmodels, finite differences and explicit loops."""
 
+import copy
 import math
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 import torch
-from samples import no_seeds, normal, table, weight_rows
+from samples import dataset, no_seeds, normal, table, weight_rows
 from torch import Tensor, nn
 
-from dmtheory import ExactHessian, GaussNewton, influence
+from dmtheory import ExactHessian, GaussNewton, Point, influence
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.classical import weight_derivatives
-from dmtheory.influence.curvature import effective_parameters
+from dmtheory.influence.curvature import (
+    EKFAC,
+    KFAC,
+    EmpiricalFisher,
+    Fisher,
+    effective_parameters,
+)
 from dmtheory.influence.gradients import prediction_jacobian
+from dmtheory.influence.solvers import (
+    ConjugateGradients,
+    Dense,
+    Eigendecomposition,
+    Lanczos,
+    Nystroem,
+    Woodbury,
+)
 from dmtheory.problems import MLP, SGD, LeastSquares, LogisticRegression, Network
 
 N_TRAIN = 16
@@ -300,6 +315,211 @@ def test_a_fixed_point_of_deterministic_training_is_exact_and_labelled() -> None
     assert found.estimand.problem == logistic().description.digest
 
 
+SOLVERS: dict[str, Any] = {
+    "dense": Dense(),
+    "eigendecomposition": Eigendecomposition(),
+    "woodbury": Woodbury(),
+    "cg": ConjugateGradients(tolerance=1e-11),
+    "nystroem": Nystroem(rank=21),
+    "lanczos": Lanczos(rank=21),
+}
+
+
+@each_normalisation
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_gives_the_same_influence(name: str, normalisation: str) -> None:
+    # The default takes all models and examples at once; solvers one model in chunks.
+    problem = network(normalisation)
+    weights = weight_rows(2, 7, seed=3)
+    stated: Any = {
+        "at": weights[0],
+        "n_seeds": 2,
+        "seed": 4,
+        "curvature": GaussNewton(),
+        "damping": 0.03,
+    }
+    plain = influence(problem, **stated)
+    found = influence(problem, solver=SOLVERS[name], **stated)
+    near: Any = {"rtol": 0, "atol": 1e-9}
+    assert plain.units is not None
+    torch.testing.assert_close(found.units, plain.units, **near)
+    some = influence(problem, solver=SOLVERS[name], coordinates=[5, 0], **stated)
+    torch.testing.assert_close(some.scores, plain.scores[[5, 0]], **near)
+    assert f"{SOLVERS[name].name}, residual at most " in found.method
+    assert found.estimand.point == Point.of(weights[0])
+    assert found.estimand.point.kind == "vector"
+
+
+@pytest.mark.parametrize("curvature", [Fisher(), EmpiricalFisher()], ids=["f", "e"])
+def test_other_curvatures_take_both_ways_too(curvature: Any) -> None:
+    stated: Any = {"curvature": curvature, "damping": 0.1, "seed": 4, "n_seeds": 2}
+    plain = influence(network(), **stated)
+    found = influence(network(), solver=Woodbury(), **stated)
+    torch.testing.assert_close(found.scores, plain.scores, rtol=0, atol=1e-10)
+    exact = influence(network(), **{**stated, "curvature": GaussNewton()})
+    same = torch.allclose(exact.scores, plain.scores, rtol=0, atol=1e-10)
+    assert same == isinstance(curvature, Fisher)
+
+
+def test_given_parameters_are_taken_without_training() -> None:
+    problem, damping = network(), 0.05
+    seeds = model_seeds(5, torch.arange(2))
+    half = torch.full((2, 7), 0.5, dtype=torch.float64)
+    params = problem.fit(half, seeds).params
+    stated: Any = {"curvature": GaussNewton(), "damping": damping, "at": 0.5}
+    trained = influence(problem, n_seeds=2, seed=5, **stated)
+
+    class Untrainable(Network):
+        def fit(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("trained")
+
+    fields = {name: getattr(problem, name) for name in ("make_module", "data")}
+    given = Untrainable(training=problem.training, **fields)
+    found = influence(given, parameters=params, **stated)
+    assert torch.equal(found.scores, trained.scores)
+    torch.testing.assert_close(found.stderr, trained.stderr)
+    assert (found.n_models, found.seeds) == (0, frozenset())
+    assert "2 given model(s)" in found.method
+    one = influence(given, parameters=params[0], **stated)
+    assert trained.units is not None
+    assert torch.equal(one.scores, trained.units[0])
+    assert one.stderr is None  # of one network nobody knows the spread
+    exact = influence(logistic(), parameters=logistic_optimum())
+    assert exact.exact
+
+
+def logistic_optimum() -> Tensor:
+    fit = logistic().fit(torch.ones(1, N_TRAIN).double(), no_seeds(1))
+    return fit.params[0]
+
+
+def test_leave_one_out_refits_follow_influence_at_slope_one() -> None:
+    # F(1) - F(1 - t e_i) = t g_i + O(t^2/N): the error of the quotient halves with t.
+    n = 120
+    problem = replace(logistic(), data=table(n, 3, classes=2, seed=4))
+    g = influence(problem).scores
+    errors = []
+    for t in (1.0, 0.5):
+        points = torch.ones(n + 1, n).double()
+        points[1:] -= t * torch.eye(n).double()
+        outputs = problem.respond(points, no_seeds(n + 1))
+        change = (outputs[:1] - outputs[1:]) / t
+        errors.append((change - g).norm().item())
+        if t == 1.0:
+            slope = (change * g).sum(0) / g.square().sum(0)
+            pairs = torch.stack([change.flatten(), g.flatten()])
+            assert ((slope > 1.0) & (slope < 1.06)).all()
+            assert torch.corrcoef(pairs)[0, 1] > 0.999
+    assert errors[1] / errors[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_duplicates_share_equally() -> None:
+    # Theory: weight 2 on one example is weight 1 on each of two; d/dw is the same.
+    doubled = dataset(
+        torch.cat([CLASSES.x_train[:1], CLASSES.x_train, CLASSES.x_target]),
+        torch.cat([CLASSES.y_train[:1], CLASSES.y_train, CLASSES.y_target]),
+        n_train=N_TRAIN + 1,
+        n_targets=len(CLASSES.x_target) - 1,
+    )
+    twice = LogisticRegression(data=doubled, ridge=0.05)
+    once = replace(logistic(), data=replace_targets(CLASSES, len(CLASSES.x_target) - 1))
+    weights = torch.ones(N_TRAIN).double()
+    weights[0] = 2
+    found = influence(twice).scores
+    expected = influence(once, at=weights).scores
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0)
+    torch.testing.assert_close(found[1:], expected, rtol=1e-7, atol=1e-10)
+
+
+def replace_targets(data: Any, n: int) -> Any:
+    return replace(
+        data,
+        x_target=data.x_target[:n],
+        y_target=data.y_target[:n],
+        target_labels=data.target_labels[:n],
+    )
+
+
+def linear_network(*widths: int) -> Network:
+    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(widths)]
+    return Network(
+        make_module=lambda: nn.Sequential(*(copy.deepcopy(one) for one in layers)),
+        data=NUMBERS,
+        training=SGD(epochs=1, weight_decay=0.2),
+        output="prediction",
+    )
+
+
+@pytest.mark.parametrize("solver", [None, ConjugateGradients(tolerance=1e-12)])
+@pytest.mark.parametrize(
+    "curvature", [ExactHessian(), GaussNewton(), Fisher()], ids=["h", "g", "f"]
+)
+def test_a_linear_network_at_its_optimum_is_least_squares(
+    curvature: Any, solver: Any
+) -> None:
+    exact = least_squares()
+    theta = exact.fit(torch.ones(1, N_TRAIN).double(), no_seeds(1)).params
+    found = influence(
+        linear_network(3, 1), parameters=theta, curvature=curvature, solver=solver
+    )
+    torch.testing.assert_close(
+        found.scores, influence(exact).scores, rtol=1e-9, atol=1e-11
+    )
+
+
+def test_a_deep_linear_network_needs_its_own_second_derivative() -> None:
+    # Exact minimisers of J(.; w) by Newton's method, differences of order step^4.
+    problem = linear_network(3, 1, 1)
+    x, y = NUMBERS.x_train, NUMBERS.y_train
+
+    def minimiser(w: Tensor, start: Tensor, steps: int = 3) -> Tensor:
+        def objective(theta: Tensor) -> Tensor:
+            z = (x @ theta[:3]) * theta[3]
+            return w @ (z - y).square() / (2 * w.sum()) + 0.1 * theta.square().sum()
+
+        theta = start
+        for _ in range(steps):
+            hessian = torch.func.hessian(objective)(theta)
+            theta = theta - torch.linalg.solve(
+                hessian, torch.func.grad(objective)(theta)
+            )
+        assert torch.func.grad(objective)(theta).norm() < 1e-12
+        assert torch.linalg.eigvalsh(hessian)[0] > 0
+        return theta
+
+    ridge = torch.linalg.lstsq(x, y).solution
+    start = torch.cat([ridge / ridge.norm().sqrt(), ridge.norm().sqrt()[None]])
+    w = 0.5 + weight_rows(1, N_TRAIN, seed=8)[0]
+    here, step = minimiser(w, start, steps=30), 1e-3
+    truth = []
+    for i in range(N_TRAIN):
+        moved = []
+        for t in (-2, -1, 1, 2):
+            point = w.clone()
+            point[i] += t * step
+            moved.append(problem.target_outputs(minimiser(point, here)))
+        truth.append((moved[0] - 8 * moved[1] + 8 * moved[2] - moved[3]) / (12 * step))
+    g = torch.stack(truth)
+    found = influence(problem, parameters=here, at=w)
+    assert ((found.scores - g).norm(dim=0) / g.norm(dim=0)).max() < 1e-6
+    flat = influence(problem, parameters=here, at=w, curvature=GaussNewton())
+    assert ((flat.scores - g).norm(dim=0) / g.norm(dim=0)).min() > 1e-3
+
+
+def test_kronecker_factored_influence_is_near_gauss_newton_in_slope() -> None:
+    pytest.importorskip("curvlinops", reason="needs the extra `curvature`")
+    law = Bernoulli(p=0.5, n_models=3, seed=1)
+    for at in (0.5, law):
+        stated: Any = {"at": at, "damping": 0.05, "n_seeds": 3}
+        exact = influence(network(), curvature=GaussNewton(), **stated).scores
+        for curvature in (KFAC(), EKFAC()):
+            found = influence(network(), curvature=curvature, **stated).scores
+            slope = (found * exact).sum() / exact.square().sum()
+            assert 0.6 < slope < 1.4
+    with pytest.raises(ValueError, match="weights must be equal, zero aside, for EK"):
+        influence(network(), curvature=EKFAC(), at=torch.arange(1.0, 8).double())
+
+
 def test_negative_curvature_is_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match=r"exact Hessian positive definite, .* models"):
         influence(network(), n_seeds=3)
@@ -325,6 +545,20 @@ def test_a_training_that_did_not_converge_is_refused() -> None:
         ({"coordinates": [-1]}, r"coordinates must lie in \[0, 16\), got -1"),
         ({"coordinates": [2, 2]}, "coordinates must be distinct"),
         ({"coordinates": []}, "coordinates must be at least 1, got 0"),
+        ({"memory": 1000}, "memory must be at least 1048576, got 1000"),
+        ({"at": [1.0, 2.0]}, r"at must be a number, or one weight an example"),
+        ({"parameters": torch.zeros(2)}, "parameters must give parameters in float64"),
+        (
+            {"parameters": torch.zeros(2).double()},
+            "parameters must be parameter vectors of the problem, got 2",
+        ),
+        (
+            {
+                "parameters": torch.zeros(3).double(),
+                "at": Bernoulli(p=0.5, n_models=1),
+            },
+            "at must be a point where parameters are given",
+        ),
     ],
 )
 def test_an_influence_that_cannot_be_taken_is_refused(
