@@ -17,6 +17,8 @@ from dmtheory.influence.linearised import (
 
 # A group whose leverage is closer to 1 than this decides its own predictions alone.
 _LEAST_SLACK = 1e-10
+# Groups are taken in chunks of about this many entries of the Jacobian.
+_CHUNK_ENTRIES = 2**22
 
 Groups = Float[Tensor, "groups train"]
 Contributions = Float[Tensor, "groups targets"]
@@ -173,21 +175,21 @@ class NewtonStep:
             ValueError: If the damped curvature without a group is not positive
                 definite.
         """
-        here = model.problem.target_outputs(model.params)
         before = scaled_weights(model.problem, model.weights)
-        found = []
-        for row in removed:
-            after = scaled_weights(model.problem, model.weights * (1 - row))
-            factor, failed = torch.linalg.cholesky_ex(model.matrix_at(after))
-            if bool(failed):
+        after = scaled_weights(model.problem, model.weights * (1 - removed))
+        slopes = (after - before) @ model.gradients
+        size = max(1, _CHUNK_ENTRIES // max(model.jacobian.numel(), 1))
+        steps = []
+        for rows, forces in zip(after.split(size), slopes.split(size), strict=True):
+            factors, failed = torch.linalg.cholesky_ex(vmap(model.matrix_at)(rows))
+            if bool(failed.any()):
                 raise ValueError(
                     "groups must leave a positive definite curvature, but without one "
                     "of them it is not: raise the ridge or the damping"
                 )
-            slope = (after - before) @ model.gradients
-            step = -torch.cholesky_solve(slope[:, None], factor)[:, 0]
-            found.append(here - model.problem.target_outputs(model.params + step))
-        return torch.stack(found)
+            steps.append(-torch.cholesky_solve(forces[:, :, None], factors)[:, :, 0])
+        moved = vmap(model.problem.target_outputs)(model.params + torch.cat(steps))
+        return model.problem.target_outputs(model.params) - moved
 
 
 def velocities(
