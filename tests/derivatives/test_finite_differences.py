@@ -102,6 +102,23 @@ def test_a_cubic_shows_each_rules_bias_to_rounding(
     torch.testing.assert_close(found.scores[:, 0], expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("rule", [Central(), Forward(), Richardson()])
+def test_stencils_are_exact_to_the_order_they_state_and_no_further(
+    rule: DifferenceRule,
+) -> None:
+    for stencil in (rule.interior, rule.boundary, rule.boundary.mirrored):
+        moments = [
+            sum(
+                c * o**power
+                for c, o in zip(stencil.coefficients, stencil.offsets, strict=True)
+            )
+            for power in range(stencil.order + 2)
+        ]
+        exact = [0.0, 1.0] + [0.0] * (stencil.order - 1)
+        assert moments[:-1] == pytest.approx(exact, abs=1e-14)
+        assert abs(moments[-1]) > 0.1
+
+
 def test_a_weight_vector_is_a_point_of_its_own_and_the_boundary_is_said() -> None:
     found = response_derivative(
         PROBLEM, FiniteDifference(step=1e-3), at=POINT, coordinates=[4, 0, 1]

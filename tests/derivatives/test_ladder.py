@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from samples import a_description, normal
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from dmtheory import FiniteDifference, response_derivative
 from dmtheory.derivatives.finite_difference import finite_differences
-from dmtheory.derivatives.ladder import Ladder
+from dmtheory.derivatives.ladder import Ladder, chosen_step
 from dmtheory.derivatives.stencils import Central, DifferenceRule, Forward
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import Purpose, uniforms
@@ -118,6 +119,39 @@ def test_no_bias_leaves_the_largest_step() -> None:
     found = finite_differences(noisy(0.0, 1.0, 3), method, seed=1)
     assert found.choice is not None
     assert found.choice.step == 0.8
+
+
+def test_no_bias_is_made_of_noise() -> None:
+    # The mean square of c less its variance is unbiased for 0, so that it is negative
+    # (no bias at all) in about half of the studies: fewer than 6 of 40 is 1e-6. Its
+    # raw square never is.
+    method = FiniteDifference(step=Ladder((0.1, 0.2, 0.8)), n_seeds=10)
+    none = 0
+    for seed in range(40):
+        found = finite_differences(noisy(0.0, 1.0, 3), method, seed=seed)
+        assert found.choice is not None
+        none += found.choice.rungs[0].bias == 0
+    assert 6 <= none <= 34
+
+
+def test_bias_is_fitted_by_least_squares_with_weights_h_squared() -> None:
+    # numpy's polyfit of D on h^2 (and on h in the second row), whose weights multiply
+    # residuals and not their squares.
+    steps = (0.1, 0.3, 0.4, 0.8)
+    drawn = normal(4, 1, 2, 1, seed=6)
+    found = chosen_step(
+        dict(zip(steps, drawn, strict=True)),
+        torch.tensor([2.0, 1.0]).double(),
+        torch.zeros(1, dtype=torch.float64),
+    )
+    h = np.array(steps)
+    slopes = [
+        np.polyfit(h**power, drawn[:, 0, row, 0].numpy(), 1, w=h)[0]
+        for row, power in enumerate((2, 1))
+    ]
+    for rung in found.rungs:
+        biases = [c * rung.step**power for c, power in zip(slopes, (2, 1), strict=True)]
+        assert rung.bias == pytest.approx(math.hypot(*biases) / math.sqrt(2))
 
 
 def test_rounding_is_the_noise_of_deterministic_training() -> None:
