@@ -33,7 +33,7 @@ class Mode(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reverse:
+class ReverseMode:
     """Adjoints of every target, pulled back from the last step to the first.
 
     All weights at once, for about as many Hessian-vector products a step as there are
@@ -100,7 +100,7 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class ForwardMode:
     """Tangents along every direction, pushed from the first step to the last.
 
     All targets at once, for one Hessian-vector product a step and direction.

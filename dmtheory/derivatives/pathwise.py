@@ -10,7 +10,7 @@ from torch import Tensor
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.by_models import unit_directions
-from dmtheory.derivatives.modes import Forward, Mode, Reverse
+from dmtheory.derivatives.modes import ForwardMode, Mode, ReverseMode
 from dmtheory.derivatives.smoothness import JUMPING
 from dmtheory.derivatives.steps import Unrollable
 from dmtheory.derivatives.subset_average import Trapezoid
@@ -36,7 +36,7 @@ class Pathwise:
     Attributes:
         n_seeds: Independent units: training seeds at a fixed point, random subsets for
             an average over subsets.
-        mode: Reverse() for many coordinates and few targets, Forward() for the
+        mode: ReverseMode() for many coordinates and few targets, ForwardMode() for the
             opposite; by default the one that takes fewer products.
     """
 
@@ -142,7 +142,7 @@ class Pathwise:
         n_directions = n_train if directions is None else directions.shape[1]
         mode = self.mode
         if mode is None:
-            mode = Forward() if n_directions < n_targets else Reverse()
+            mode = ForwardMode() if n_directions < n_targets else ReverseMode()
         parts = _chunks(
             weights, seeds, directions, mode.chunk(steps, n_directions, n_targets)
         )

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.problems.base import Problem
-from dmtheory.training.unrolled import State
+from dmtheory.training.step import State
 
 
 @runtime_checkable

@@ -14,10 +14,10 @@ from dmtheory.training.task import Task
 _COPIES_OF_PARAMETERS = 4
 # An activation is kept for the backward pass, and has a gradient.
 _COPIES_OF_ACTIVATIONS = 2
-# An adjoint of parameters and optimiser, the next one, temporaries of both.
+# An adjoint, the next one, and temporaries of the step; not the optimiser's.
 _COPIES_OF_A_WAY = 12
-# Tangents of activations and of their gradients, and temporaries.
-_COPIES_OF_MOVED_ACTIVATIONS = 6
+# How an activation moves, and its gradient.
+_COPIES_OF_MOVED_ACTIVATIONS = 2
 # A uniform is made of 64-bit words in several rounds.
 _BYTES_A_DRAW = 120
 
@@ -50,7 +50,8 @@ def bytes_a_way(task: Task) -> int:
     n_params = sum(task.module.get_parameter(name).numel() for name in task.names)
     item = task.module.get_parameter(task.names[0]).element_size()
     kept, batch = task.on(task.device, _kept_for_backward), task.procedure.batch_size
-    moved = _COPIES_OF_A_WAY * n_params + _COPIES_OF_MOVED_ACTIVATIONS * kept * batch
+    copies = _COPIES_OF_A_WAY + task.procedure.moments
+    moved = copies * n_params + _COPIES_OF_MOVED_ACTIVATIONS * kept * batch
     return item * (moved + len(task.x))
 
 

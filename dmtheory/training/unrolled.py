@@ -1,22 +1,19 @@
 """The steps of training as functions that can be differentiated, one at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import jvp, vjp, vmap
 
 from dmtheory.training.memory import bytes_a_way
 from dmtheory.training.order import Visits, visits
+from dmtheory.training.recorded import Recorded
+from dmtheory.training.step import State, advance, pull, push
 from dmtheory.training.task import Task, unflattened
-
-# The parameters' tensors, then the optimiser's memories of them, each [models, ...].
-# Adjoints and tangents of a state have an axis of targets or directions behind the
-# models.
-State = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,8 +69,7 @@ class Unrolled:
 
     def advanced(self, state: State, step: int) -> State:
         """Return the state after a step."""
-        axes, given = self._given(step)
-        return vmap(self._step, (0, *axes))(state, *given)
+        return self._on(advance)(state, *self._given(step))
 
     def pulled(
         self,
@@ -96,19 +92,7 @@ class Unrolled:
         Returns:
             Derivatives by the state before the step.
         """
-
-        def one(
-            adjoints: State, state: State, factors: Tensor, *given: Any
-        ) -> tuple[State, Tensor]:
-            def after(state: State, factors: Tensor) -> State:
-                return self._step(state, factors, *given)
-
-            # Reverse over reverse mode: the step is differentiated once for all
-            # targets, and what does not depend on theta has no share in the products.
-            return vmap(vjp(after, state, factors)[1])(adjoints)
-
-        axes, given = self._given(step)
-        before, slots = vmap(one, (0, 0, *axes))(adjoints, state, *given)
+        before, slots = self._on(pull)(adjoints, state, *self._given(step))
         self._gather(step, slots, gathered)
         return before
 
@@ -130,21 +114,8 @@ class Unrolled:
         Returns:
             The state after the step, and its derivatives along the directions.
         """
-
-        def one(
-            tangents: State, slots: Tensor, state: State, factors: Tensor, *given: Any
-        ) -> State:
-            def after(state: State, factors: Tensor) -> State:
-                return self._step(state, factors, *given)
-
-            def push(tangents: State, slots: Tensor) -> State:
-                return jvp(after, (state, factors), (tangents, slots))[1]
-
-            return vmap(push)(tangents, slots)
-
-        axes, given = self._given(step)
-        each = vmap(one, (0, 0, 0, *axes))
-        pushed = each(tangents, self._picked(step, moves), state, *given)
+        moved = self._picked(step, moves)
+        pushed = self._on(push)(tangents, moved, state, *self._given(step))
         return self.advanced(state, step), pushed
 
     def by_weights(
@@ -167,45 +138,20 @@ class Unrolled:
     def _effective(self, weights: Tensor) -> Tensor:
         return weights * self.task.scales(weights)[:, None]
 
-    def _step(
-        self,
-        state: State,
-        factors: Tensor,
-        keys: Tensor | None,
-        x: Tensor,
-        y: Tensor,
-        rate: Tensor,
-        number: Tensor,
-    ) -> State:
-        """Return one model's state after a step."""
-        task, n = self.task, len(self._like)
-        values = dict(zip(task.names, state[:n], strict=True))
-        slopes = grad(task.batch_loss)(values, factors, keys, x, y)
-        decay = task.procedure.weight_decay
-        moved = [
-            task.procedure.moved(
-                value, slopes[name] + decay * value, state[n + k :: n], rate, number
-            )
-            for k, (name, value) in enumerate(values.items())
-        ]
-        return tuple(entry for stack in zip(*moved, strict=True) for entry in stack)
+    def _on(self, make: Callable[[Task, torch.device], Recorded]) -> Recorded:
+        return self.task.on(self.start.device, make)
 
-    def _given(self, step: int) -> tuple[tuple[int | None, ...], tuple[Any, ...]]:
-        """Return what a step is given beside the state, and which axis is the models'.
-
-        The factor a_j / |B| of each slot, keys, examples, step size and number.
-        """
+    def _given(self, step: int) -> tuple[Tensor | None, ...]:
+        """Return factors, keys, examples, step size and number of a step."""
         task, plan, dtype = self.task, self._plan, self.start.dtype
-        rows, keys = plan.rows[step], task.keys(self.seeds, plan, step)
-        shared = task.procedure.shares_order
         # One order for all: the batch is not copied for each model.
-        here, batch = (rows[0], None) if shared else (rows, 0)
+        here = plan.rows[step][0] if task.procedure.shares_order else plan.rows[step]
         # Under fixed steps all models take the same number of them.
         rate = task.procedure.rates(step, plan.n_steps[:1])[0].to(dtype)
         number = torch.tensor(step + 1.0, dtype=dtype, device=rate.device)
         factors = task.slot_weights(self._weights, self._scales, plan, step)
-        given = factors, keys, task.x[here], task.y[here], rate, number
-        return (0, None if keys is None else 0, batch, batch, None, None), given
+        keys = task.keys(self.seeds, plan, step)
+        return factors, keys, task.x[here], task.y[here], rate, number
 
     def _picked(self, step: int, effective: Tensor) -> Tensor:
         """Return a_j / |B| of each slot, of many effective weight vectors."""

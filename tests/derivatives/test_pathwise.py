@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dmtheory import response_derivative
 from dmtheory.data.dataset import Dataset
-from dmtheory.derivatives.modes import Forward, Mode, Reverse
+from dmtheory.derivatives.modes import ForwardMode, Mode, ReverseMode
 from dmtheory.derivatives.pathwise import Pathwise
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
@@ -44,7 +44,7 @@ PROCEDURES: dict[str, Procedure] = {
     "whole batch": replace(PLAIN, batch_size=N, epochs=20),
     "batch above N": replace(PLAIN, batch_size=3 * N, epochs=8),
 }
-BOTH: tuple[Mode, Mode] = (Forward(), Reverse())
+BOTH: tuple[Mode, Mode] = (ForwardMode(), ReverseMode())
 each_normalisation = pytest.mark.parametrize("normalisation", ["sum", "count"])
 
 
@@ -107,7 +107,7 @@ def test_an_absent_example_has_the_derivative_of_its_entering() -> None:
     at = WEIGHTS.clone()
     at[4] = 0
     problem = network()
-    found = Pathwise(mode=Reverse()).at_models(problem, at[None], SEEDS[:1])[0, 4]
+    found = Pathwise(mode=ReverseMode()).at_models(problem, at[None], SEEDS[:1])[0, 4]
     by_step = []
     for h in (1e-2, 5e-3, 2.5e-3):
         rows = at.repeat(2, 1)
@@ -155,7 +155,7 @@ def test_forward_and_reverse_mode_agree(name: str) -> None:
         Pathwise(mode=mode).at_models(problem, ROWS, SEEDS, ways) for mode in BOTH
     )
     torch.testing.assert_close(forward, reverse, rtol=1e-11, atol=1e-13)
-    whole = Pathwise(mode=Reverse()).at_models(problem, ROWS, SEEDS)
+    whole = Pathwise(mode=ReverseMode()).at_models(problem, ROWS, SEEDS)
     torch.testing.assert_close(ways @ whole, reverse, rtol=1e-12, atol=1e-14)
 
 
@@ -167,8 +167,8 @@ def test_memory_changes_no_bit(memory: int, snapshots: int | None, order: Any) -
     # From one model and target at a time, most steps made anew, to all at once.
     training = replace(PLAIN, order=order, epochs=2)
     problem = network(training, make_module=random_net)
-    whole = Pathwise(mode=Reverse()).at_models(problem, ROWS, SEEDS)
-    mode = Reverse(memory=memory, snapshots=snapshots)
+    whole = Pathwise(mode=ReverseMode()).at_models(problem, ROWS, SEEDS)
+    mode = ReverseMode(memory=memory, snapshots=snapshots)
     assert torch.equal(Pathwise(mode=mode).at_models(problem, ROWS, SEEDS), whole)
 
 
@@ -178,7 +178,7 @@ def test_blocks_of_directions_change_rounding_alone(memory: int) -> None:
     ways = normal(2, 5, N, seed=7)
     found, whole = (
         Pathwise(mode=mode).at_models(problem, ROWS[:2], SEEDS[:2], ways)
-        for mode in (Forward(memory=memory), Forward())
+        for mode in (ForwardMode(memory=memory), ForwardMode())
     )
     torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-14)
 
@@ -300,7 +300,7 @@ class Backwards:
 
 def test_chunks_run_where_the_engine_is() -> None:
     done: list[int] = []
-    method = Pathwise(n_seeds=3, mode=Reverse(memory=1))
+    method = Pathwise(n_seeds=3, mode=ReverseMode(memory=1))
     found = response_derivative(
         network(), method, engine=Backwards(), progress=done.append
     )
@@ -393,9 +393,9 @@ def test_the_empty_set_is_refused_where_the_response_jumps() -> None:
     ("make", "message"),
     [
         (lambda: Pathwise(n_seeds=0), "n_seeds must be at least 1, got 0"),
-        (lambda: Reverse(memory=0), "memory must be at least 1, got 0"),
-        (lambda: Reverse(snapshots=0), "snapshots must be at least 1, got 0"),
-        (lambda: Forward(memory=0), "memory must be at least 1, got 0"),
+        (lambda: ReverseMode(memory=0), "memory must be at least 1, got 0"),
+        (lambda: ReverseMode(snapshots=0), "snapshots must be at least 1, got 0"),
+        (lambda: ForwardMode(memory=0), "memory must be at least 1, got 0"),
     ],
 )
 def test_impossible_settings_are_refused(make: Any, message: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from samples import normal, table, weight_rows
 from torch import Tensor, nn
 
+from dmtheory.derivatives.modes import ForwardMode, ReverseMode
 from dmtheory.problems import Network
 from dmtheory.training import (
     MLP,
@@ -22,8 +23,10 @@ from dmtheory.training import (
     CrossEntropy,
     GaussianNoise,
     Procedure,
+    recorded,
 )
 from dmtheory.training.checkpoints import backwards, few_snapshots
+from dmtheory.training.step import advance, pull, push
 from dmtheory.training.unrolled import Unrolled
 
 N = 11
@@ -245,3 +248,48 @@ def test_no_more_states_are_kept_than_snapshots_and_the_one_in_hand() -> None:
         pass
     # While a step is taken: the last one handed out, the one before it, the new one.
     assert Live.most <= 5 + 3
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "own order"])
+def test_recording_a_step_changes_no_bit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def derivatives(calls: int) -> tuple[Tensor, Tensor, list[int]]:
+        monkeypatch.setattr(recorded, "_CALLS_BEFORE", calls)
+        problem = network(
+            name,
+            make_module=dropping,
+            augment=GaussianNoise(0.1),
+            loss=CrossEntropy(label_smoothing=0.1),
+        )
+        ways = normal(3, 2, N, seed=40)
+        forward = ForwardMode().derivatives(problem, steps_of(problem), ways)
+        reverse = ReverseMode().derivatives(problem, steps_of(problem), None)
+        kept = (
+            problem._task.on(WEIGHTS.device, make) for make in (advance, pull, push)
+        )
+        return forward, reverse, [len(entry._programs) for entry in kept]
+
+    *plain, none = derivatives(10**9)
+    *found, programs = derivatives(3)
+    assert (none, programs) == ([0, 0, 0], [1, 1, 1])
+    for one, other in zip(plain, found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_recorded_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "_CALLS_BEFORE", 2)
+    entry = recorded.Recorded(lambda x: x * 2 if float(x.sum()) > 0 else x * 3)
+    ones = torch.ones(3).double()
+    for sign in (1, -1, -1, 1):
+        assert torch.equal(entry(sign * ones), (2 if sign > 0 else 3) * sign * ones)
+
+
+def test_shapes_have_programs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "_CALLS_BEFORE", 1)
+    entry = recorded.Recorded(lambda pair, x: (pair[0] + x.sum(), pair[1]))
+    for n in (2, 3, 2):
+        first, second = entry((torch.ones(n), torch.zeros(n)), torch.ones(n))
+        assert torch.equal(first, torch.full((n,), 1.0 + n))
+        assert torch.equal(second, torch.zeros(n))
+    assert len(entry._programs) == 2
