@@ -33,16 +33,21 @@ from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.inference.discoveries import discoveries
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.along import Directions, Examples, Groups
+from dmtheory.derivatives.averaged import AveragedDerivative, ByInfluence
 from dmtheory.derivatives.cost import cost_table
 from dmtheory.derivatives.curve import response_curve
 from dmtheory.derivatives.diagonal import diagonal_derivatives
 from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
+from dmtheory.derivatives.implicit import Implicit
 from dmtheory.derivatives.ladder import Ladder
 from dmtheory.derivatives.leave_one_out import leave_one_out
 from dmtheory.derivatives.method import DerivativeMethod
+from dmtheory.derivatives.modes import ForwardMode, ReverseMode
+from dmtheory.derivatives.pathwise import Pathwise
 from dmtheory.derivatives.random_directions import RandomDirections
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.derivatives.stencils import Central, Forward, Richardson
+from dmtheory.derivatives.subset_average import OwnWeight, Trapezoid
 from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence.classical import influence
@@ -73,6 +78,8 @@ __all__ = [
     "OLS",
     "Agreement",
     "Attribution",
+    "AveragedDerivative",
+    "ByInfluence",
     "Central",
     "Correlation",
     "DampingChoice",
@@ -86,9 +93,11 @@ __all__ = [
     "FiniteDifference",
     "FirstOrder",
     "Forward",
+    "ForwardMode",
     "GaussNewton",
     "Groups",
     "HeldOut",
+    "Implicit",
     "InfluenceGap",
     "Interval",
     "KFold",
@@ -96,10 +105,13 @@ __all__ = [
     "Lasso",
     "LeverageCorrected",
     "NewtonStep",
+    "OwnWeight",
+    "Pathwise",
     "Point",
     "ProximalBregman",
     "RandomDirections",
     "Responses",
+    "ReverseMode",
     "Richardson",
     "Ridge",
     "Score",
@@ -107,6 +119,7 @@ __all__ = [
     "StandardError",
     "TargetBlocks",
     "TrainingPath",
+    "Trapezoid",
     "__version__",
     "agreement",
     "choose_damping",
