@@ -219,6 +219,42 @@ def _rough_digits(normalisation: Normalisation) -> Network:
     )
 
 
+def linear_classifier() -> nn.Linear:
+    """Return a linear classifier of two classes, made to be convex to train."""
+    return nn.Linear(31, 2, bias=False)
+
+
+def _cancer_full_batch() -> Network:
+    data = breast_cancer()
+    steps = SGD(
+        epochs=640,
+        batch_size=data.n_train,
+        learning_rate=0.1,
+        weight_decay=3e-2,
+        schedule="constant",
+    )
+    return Network(make_module=linear_classifier, data=data, training=steps)
+
+
+def _digits_full_batch() -> Network:
+    data = digits()
+    steps = SGD(
+        epochs=3000,
+        batch_size=data.n_train,
+        learning_rate=0.5,
+        weight_decay=2e-2,
+        schedule="constant",
+    )
+    return Network(make_module=MLP((64, 8, 10)), data=data, training=steps)
+
+
+def _digits_targets() -> Network:
+    """Return the smooth digits with many targets, of which few are in doubt."""
+    return Network(
+        make_module=MLP((64, 16, 10)), data=digits(n_targets=600), training=SMOOTH
+    )
+
+
 _ROUGH_DIGITS = (
     "A ReLU network 64-16-10 on 300 handwritten digits, trained longer, faster and "
     "with less decay: the rough regime."
@@ -227,6 +263,15 @@ _ROUGH_DIGITS = (
 # Everything that the small suite has, and what its two minutes do not bear.
 THOROUGH: dict[str, Setting] = {
     **SMALL,
+    "cancer-full-batch": _tiny(
+        _cancer_full_batch, "Logistic regression by full-batch momentum, to its end."
+    ),
+    "digits-full-batch": _tiny(
+        _digits_full_batch, "A tanh network 64-8-10 by full-batch momentum, to its end."
+    ),
+    "digits-sum-targets": _tiny(
+        _digits_targets, "The digits network and six hundred targets."
+    ),
     "noisy-sum": _tiny(
         NoisySum, "A noisy sum of twenty weights, known in closed form."
     ),

@@ -18,7 +18,7 @@ QUICK = [
     (claim_id, entry)
     for claim_id, claim in CLAIMS.items()
     for entry in claim.entries
-    if entry.scale in "CV"
+    if entry.scale in "CV" and entry.suite == "small"
 ]
 
 

@@ -16,11 +16,13 @@ from validation.claims import (
     multilinear_identity,
     noise_law,
     one_over_n,
+    pathwise_vs_response,
     posted_identity,
     regularised_datamodels,
     sample_efficiency,
     sample_mean,
     taylor_corollary,
+    unrolled_to_influence,
     why_datamodels_win,
 )
 
@@ -47,5 +49,7 @@ CLAIMS: dict[str, Claim] = {
         why_datamodels_win,
         sample_efficiency,
         interval_coverage,
+        unrolled_to_influence,
+        pathwise_vs_response,
     )
 }

@@ -1,0 +1,98 @@
+"""Differentiating through training tends to influence as training converges."""
+
+from dataclasses import replace
+
+from dmtheory.agreement.bootstrap import Interval
+from dmtheory.attribution import Attribution
+from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.influence.classical import influence
+from dmtheory.problems.network import Network
+from validation.claim import Claim, Entry, Evidence, exact_part
+from validation.claims.exact import norm_wise_error
+from validation.laboratory import Laboratory
+from validation.verdict import SUPPORTED, Part
+
+# Full-batch steps of the trainings that are differentiated; influence is taken after
+# the problem's own number, where the gradient has vanished.
+STEPS = {"cancer-full-batch": (10, 160), "digits-full-batch": (100, 800)}
+CONVERGED = {"V": 0.02, "M": 0.1}
+SEED = 3
+
+
+def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
+    """Differentiate short and long trainings of one seed; influence at the optimum."""
+    problem = laboratory.problem(entry.problem)
+    assert isinstance(problem, Network)
+    seed = laboratory.experiment_seed("pathwise") + SEED
+    estimates = {
+        f"{steps} steps": laboratory.made(
+            ("unrolled", entry.problem, steps),
+            lambda steps=steps: response_derivative(  # type: ignore[misc]
+                replace(problem, training=replace(problem.training, epochs=steps)),
+                Pathwise(n_seeds=1),
+                seed=seed,
+                engine=laboratory.engine,
+            ),
+        )
+        for steps in STEPS[entry.problem]
+    }
+    reference = laboratory.made(
+        ("at the optimum", entry.problem), lambda: influence(problem, seed=seed)
+    )
+    return Evidence(
+        estimates=estimates,
+        references={"influence": reference},
+        blocked=laboratory.blocked(entry.problem),
+    )
+
+
+def judge(evidence: Evidence, entry: Entry) -> list[Part]:
+    """The gap to influence falls with the steps, and is small after many."""
+    truth = evidence.references["influence"].scores
+    few, many = (
+        norm_wise_error(evidence.estimates[f"{steps} steps"].scores, truth)
+        for steps in STEPS[entry.problem]
+    )
+    least, most = STEPS[entry.problem]
+    return [
+        exact_part(
+            f"after {most} full-batch steps",
+            "largest relative distance of a target's derivative from influence with "
+            "the exact Hessian, no damping",
+            many,
+            CONVERGED[entry.scale],
+        ),
+        Part(
+            name="converges",
+            statement=f"that distance after {least} steps over it after {most}: > 5",
+            interval=Interval.exact(few / many),
+            tolerance=(5.0, None),
+        ),
+    ]
+
+
+def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:
+    """Return what the figure shows."""
+    *_, last = evidence.estimates.values()
+    return last, evidence.references["influence"]
+
+
+CLAIM = Claim(
+    id="unrolled-to-influence",
+    title="Through training, in the end, is influence",
+    statement=(
+        "For full-batch training the exact derivative through the training steps tends "
+        "to classical influence, exact Hessian and no damping, as training converges."
+    ),
+    source="Theory 3.4; Bae et al. 2022",
+    expected=SUPPORTED,
+    entries=(
+        Entry(scale="V", problem="cancer-full-batch", suite="thorough"),
+        Entry(scale="M", problem="digits-full-batch", suite="thorough"),
+    ),
+    measure=measure,
+    judge=judge,
+    drawn=drawn,
+    predicted_slope=lambda _: (1.0, "slope 1: converged"),
+)
