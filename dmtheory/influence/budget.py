@@ -7,8 +7,10 @@ from dmtheory.checks import check_at_least
 BYTES = 8  # of a number in double precision
 # Primal, tangent, cotangent and its tangent of each activation, and temporaries.
 _COPIES_OF_ACTIVATIONS = 8
-# Numbers of a chunk's activations that a processor's cache keeps near.
-_NEAR = 2**19
+# Numbers of a tile's activations that a processor's cache keeps near.
+_NEAR = 2**21
+# Columns that share an example's primal pass, where memory is short.
+_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,22 @@ class Budget:
         """Return how many examples fit, each with so many numbers; at least one."""
         return max(1, self.numbers // max(1, numbers_a_row))
 
-    def tile(self, n_rows: int, n_columns: int, entries_a_row: int) -> tuple[int, int]:
+    def tile(
+        self, n_rows: int, n_columns: int, entries_a_row: int, *, near: bool = True
+    ) -> tuple[int, int]:
         """Return examples and columns that a matrix-vector product takes at a time.
 
         Args:
             n_rows: Examples.
             n_columns: Columns wanted.
             entries_a_row: Numbers that one example's forward pass keeps.
+            near: Whether to keep a tile near the processor, if examples allow.
 
         Returns:
-            As many examples as one column allows, and as many columns as then stay
-            near the processor; at least one of each.
+            Examples and columns; at least one of each.
         """
-        most = self.numbers // (_COPIES_OF_ACTIVATIONS * entries_a_row)
-        rows = max(1, min(n_rows, most))
-        columns = min(most, max(_NEAR, rows * entries_a_row)) // max(1, rows)
-        return rows, max(1, min(n_columns, columns))
+        pairs = max(1, self.numbers // (_COPIES_OF_ACTIVATIONS * entries_a_row))
+        rows = min(n_rows, max(1, pairs // min(n_columns, _COLUMNS)))
+        if near:
+            pairs = min(pairs, max(rows, _NEAR // entries_a_row))
+        return rows, max(1, min(n_columns, pairs // rows))

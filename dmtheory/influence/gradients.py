@@ -3,8 +3,8 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad
 
+from dmtheory.influence.curvature.losses import loss_slopes
 from dmtheory.influence.rows import rows_of
 from dmtheory.influence.targets import target_gradients
 from dmtheory.problems.base import DifferentiableProblem
@@ -28,15 +28,8 @@ def prediction_jacobian(
 def prediction_slopes(
     problem: DifferentiableProblem, params: Float[Tensor, " params"]
 ) -> Float[Tensor, "train classes"]:
-    """Return dl_j/dz_j, the derivative of each loss by its own prediction.
-
-    l_j depends on its own prediction alone, so one gradient has them all.
-    """
-
-    def total_loss(predictions: Tensor) -> Tensor:
-        return problem.prediction_losses(predictions).sum()
-
-    return grad(total_loss)(problem.predictions(params))
+    """Return dl_j/dz_j, the derivative of each loss by its own prediction."""
+    return loss_slopes(problem, problem.predictions(params))
 
 
 def example_gradients(

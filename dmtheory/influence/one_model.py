@@ -10,7 +10,7 @@ from torch.func import vjp
 
 from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature import Curvature
-from dmtheory.influence.gradients import prediction_slopes
+from dmtheory.influence.curvature.losses import loss_slopes
 from dmtheory.influence.rows import Rows, rows_of
 from dmtheory.influence.solvers import Damped, Solution, Solver, chosen_solver
 from dmtheory.influence.targets import target_gradients
@@ -98,6 +98,15 @@ def at_model(
 ) -> ModelInfluence:
     """Return a model with its curvature and whatever the solver keeps of it.
 
+    Args:
+        problem: Losses and outputs.
+        params: The model.
+        weights: The weights that it was trained with.
+        rule: How.
+
+    Returns:
+        The model, ready for any targets and examples.
+
     Raises:
         ValueError: If the damped curvature is not positive definite.
     """
@@ -106,7 +115,8 @@ def at_model(
         problem, params, scale * weights, budget=rule.budget
     )
     solver = rule.solver or chosen_solver(operator, rule.damping, rule.budget)
-    rows, slopes = rows_of(problem, params.device), prediction_slopes(problem, params)
+    rows = rows_of(problem, params.device)
+    slopes = loss_slopes(problem, rows.predictions(params, rule.budget))
     total = torch.zeros_like(params)
     if problem.description.normalisation == "sum":
         weighted = scale * weights[:, None] * slopes

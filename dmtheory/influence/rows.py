@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import jacfwd, jacrev, vjp, vmap
 
+from dmtheory.influence.budget import Budget
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.linear_classifier import LinearClassifier
@@ -78,6 +79,14 @@ class Rows:
         return Rows(
             problem=self.problem, n_rows=len(rows), x=self.x[rows], predict=self.predict
         )
+
+    def predictions(
+        self, params: Float[Tensor, " params"], budget: Budget
+    ) -> Float[Tensor, "rows classes"]:
+        """Return the predictions, as many at a time as fit."""
+        size = budget.tile(self.n_rows, 1, self.entries_a_row(params))[0]
+        with torch.no_grad():
+            return torch.cat([predict(params) for _, predict in self.chunks(size)])
 
     def jacobian(
         self, params: Float[Tensor, " params"], rows: slice
@@ -180,3 +189,9 @@ def rows_with_weight(
     if rows.x is None or len(present) in {0, rows.n_rows}:
         return rows, torch.arange(rows.n_rows, device=weights.device)
     return rows.some(present), present
+
+
+def first_rows(problem: DifferentiableProblem, device: torch.device, n: int) -> Rows:
+    """Return the first examples; all where the problem predicts all at once."""
+    rows = rows_of(problem, device)
+    return rows if rows.x is None else rows.some(torch.arange(n))

@@ -254,7 +254,7 @@ def test_chunks_of_examples_and_of_columns_change_nothing(
     vectors = normal(len(at.params), 5, seed=8)
     whole = curvature.operator(at.problem, at.params, at.scaled)
     expected = whole.product(vectors), whole.dense()
-    monkeypatch.setattr(Budget, "tile", lambda *_: (2, 3))
+    monkeypatch.setattr(Budget, "tile", lambda *_, **__: (2, 3))
     monkeypatch.setattr(Budget, "rows", lambda *_: 2)
     parts = curvature.operator(at.problem, at.params, at.scaled)
     torch.testing.assert_close(parts.product(vectors), expected[0], rtol=0, atol=1e-13)

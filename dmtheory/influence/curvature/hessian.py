@@ -12,11 +12,10 @@ from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature.base import CurvatureOperator
 from dmtheory.influence.curvature.layered import LayeredHessian
 from dmtheory.influence.curvature.layers import layers_of
-from dmtheory.influence.curvature.losses import loss_hessians
+from dmtheory.influence.curvature.losses import loss_hessians, loss_slopes
 from dmtheory.influence.curvature.operators import LossHessian
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.gradients import prediction_slopes
-from dmtheory.influence.rows import rows_with_weight
+from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems.base import DifferentiableProblem
 
 
@@ -54,9 +53,8 @@ class ExactHessian:
     ) -> CurvatureOperator:
         """Return the Hessian of J(.; w) by its products with vectors."""
         rows, chosen = rows_with_weight(problem, scaled_weights)
-        with torch.no_grad():
-            origin = problem.predictions(params)
-        slopes = prediction_slopes(problem, params) * scaled_weights[:, None]
+        origin = rows_of(problem, params.device).predictions(params, budget)
+        slopes = loss_slopes(problem, origin) * scaled_weights[:, None]
         blocks = loss_hessians(problem, origin) * scaled_weights[:, None, None]
         shared: dict[str, Any] = {
             "name": self.name,

@@ -18,6 +18,16 @@ from dmtheory.problems.outputs import OF_CLASSES
 LabelLosses = Callable[[Tensor, Tensor], Tensor]
 
 
+def loss_slopes(
+    problem: DifferentiableProblem, predictions: Float[Tensor, "train classes"]
+) -> Float[Tensor, "train classes"]:
+    """Return dl_j/dz_j of every example.
+
+    l_j depends on its own prediction alone, so one gradient has them all.
+    """
+    return grad(lambda z: problem.prediction_losses(z).sum())(predictions)
+
+
 def loss_hessians(
     problem: DifferentiableProblem, predictions: Float[Tensor, "train classes"]
 ) -> Float[Tensor, "train classes classes"]:
@@ -27,12 +37,9 @@ def loss_hessians(
     unit vector in every row reads off one column of every block.
     """
 
-    def slopes(z: Tensor) -> Tensor:
-        return grad(lambda v: problem.prediction_losses(v).sum())(z)
-
     def column(unit: Tensor) -> Tensor:
         rows = unit.expand_as(predictions)
-        return jvp(slopes, (predictions,), (rows,))[1]
+        return jvp(lambda z: loss_slopes(problem, z), (predictions,), (rows,))[1]
 
     basis = torch.eye(predictions.shape[1]).to(predictions)
     return vmap(column)(basis).permute(1, 2, 0)

@@ -201,7 +201,12 @@ def _summed(
     """Return the sum over chunks of examples of a product with each column."""
     # A vector a row: so are its pieces contiguous, one a parameter.
     sides = vectors.T.contiguous()
-    size, width = budget.tile(rows.n_rows, len(sides), rows.entries_a_row(params))
+    size, width = budget.tile(
+        rows.n_rows,
+        len(sides),
+        rows.entries_a_row(params),
+        near=params.device.type == "cpu",
+    )
     total = torch.zeros_like(sides)
     for part, predict in rows.chunks(size):
         along = vmap(curve(part, predict))

@@ -13,11 +13,14 @@ from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature.base import LowRank
 from dmtheory.influence.curvature.layered import LayeredOuterProduct
 from dmtheory.influence.curvature.layers import layers_of
-from dmtheory.influence.curvature.losses import loss_hessians, predictive_roots
+from dmtheory.influence.curvature.losses import (
+    loss_hessians,
+    loss_slopes,
+    predictive_roots,
+)
 from dmtheory.influence.curvature.operators import OuterProduct
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.gradients import prediction_slopes
-from dmtheory.influence.rows import rows_with_weight
+from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems.base import DifferentiableProblem
 
 # Eigenvalues of d^2 l/dz^2 below this, relative to the largest, are no rounding.
@@ -35,13 +38,17 @@ class _OuterProducts(ABC):
 
     @abstractmethod
     def blocks(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes classes"]:
         """Return M_j of every example."""
 
     @abstractmethod
     def roots(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes columns"]:
         """Return B_j with B_j B_j' = M_j."""
 
@@ -53,7 +60,8 @@ class _OuterProducts(ABC):
         jacobian: Float[Tensor, "train classes params"],
     ) -> Float[Tensor, "params params"]:
         """Return the curvature of J(.; w)."""
-        blocks = self.blocks(problem, params) * scaled_weights[:, None, None]
+        predictions = problem.predictions(params)
+        blocks = self.blocks(problem, predictions) * scaled_weights[:, None, None]
         weighted = torch.einsum("jcd,jdp->jcp", blocks, jacobian)
         matrix = jacobian.flatten(0, 1).T @ weighted.flatten(0, 1)
         return matrix + hessian(problem.penalty)(params)
@@ -68,7 +76,9 @@ class _OuterProducts(ABC):
     ) -> LowRank:
         """Return the curvature of J(.; w) by its products with vectors."""
         rows, chosen = rows_with_weight(problem, scaled_weights)
-        roots = self.roots(problem, params) * scaled_weights.sqrt()[:, None, None]
+        predictions = rows_of(problem, params.device).predictions(params, budget)
+        roots = self.roots(problem, predictions)
+        roots = roots * scaled_weights.sqrt()[:, None, None]
         shared: dict[str, Any] = {
             "name": self.name,
             "params": params,
@@ -100,20 +110,24 @@ class GaussNewton(_OuterProducts):
         return "Gauss-Newton"
 
     def blocks(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes classes"]:
         """Return d^2 l_j / dz^2."""
-        return loss_hessians(problem, problem.predictions(params))
+        return loss_hessians(problem, predictions)
 
     def roots(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes columns"]:
         """Return a square root of d^2 l_j / dz^2.
 
         Raises:
             ValueError: If a loss is not convex in the prediction.
         """
-        values, vectors = torch.linalg.eigh(self.blocks(problem, params))
+        values, vectors = torch.linalg.eigh(self.blocks(problem, predictions))
         if bool((values < _NEGATIVE * values.abs().max()).any()):
             raise ValueError(
                 "losses must be convex in the predictions for Gauss-Newton, got a "
@@ -141,17 +155,21 @@ class Fisher(_OuterProducts):
         return "Fisher"
 
     def blocks(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes classes"]:
         """Return E_y[dl_j/dz dl_j/dz']."""
-        roots = self.roots(problem, params)
+        roots = self.roots(problem, predictions)
         return roots @ roots.mT
 
     def roots(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes columns"]:
         """Return sqrt(p_y) dl_j(y)/dz, a column a label."""
-        return predictive_roots(problem, problem.predictions(params))
+        return predictive_roots(problem, predictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +189,18 @@ class EmpiricalFisher(_OuterProducts):
         return "empirical Fisher"
 
     def blocks(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes classes"]:
         """Return dl_j/dz dl_j/dz'."""
-        roots = self.roots(problem, params)
+        roots = self.roots(problem, predictions)
         return roots @ roots.mT
 
     def roots(
-        self, problem: DifferentiableProblem, params: Float[Tensor, " params"]
+        self,
+        problem: DifferentiableProblem,
+        predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes columns"]:
         """Return dl_j/dz."""
-        return prediction_slopes(problem, params)[:, :, None]
+        return loss_slopes(problem, predictions)[:, :, None]
