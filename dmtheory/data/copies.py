@@ -123,6 +123,7 @@ def _normals(seed: int, entry: Copies, like: Tensor) -> Float[Tensor, "copies ..
 
 
 def check_real(data: Dataset) -> None:
+    """Raise ValueError unless features are real numbers."""
     if not data.x_train.is_floating_point():
         raise ValueError(
             f"data must have real features to plant in, got {data.x_train.dtype}"

@@ -1,0 +1,17 @@
+"""What attributions are good for: counterfactuals, leaks, subpopulations."""
+
+from dmtheory.applications.choosing import Choice, at_random, crossed
+from dmtheory.applications.counterfactual import remove_top
+from dmtheory.applications.removal_table import Removal, RemovalTable
+from dmtheory.applications.retraining import Retrained, retrain_without
+
+__all__ = [
+    "Choice",
+    "Removal",
+    "RemovalTable",
+    "Retrained",
+    "at_random",
+    "crossed",
+    "remove_top",
+    "retrain_without",
+]
