@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dmtheory.checks import check_at_least, check_positive
 from dmtheory.derivatives.units import check_none_diverged
-from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.points import check_coordinates
 from dmtheory.designs.seeds import check_seed, model_seeds
@@ -22,12 +21,12 @@ Sets = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithoutSets:
-    """All examples at one weight, then all but each set; sharing the seed.
+    """All examples at one weight but each set; sharing the seed.
 
-    Rows come in the order (draw, [all, without set 1, ...]).
+    Rows come in the order (draw, [without set 1, without set 2, ...]).
 
     Attributes:
-        sets: The examples that are left out.
+        sets: The examples that are left out; an empty set leaves out none.
         level: The common weight of all others.
         n_draws: Training seeds.
         seed: The experiment's seed.
@@ -45,8 +44,8 @@ class WithoutSets:
 
     @property
     def rows_a_draw(self) -> int:
-        """One with all examples, and one a set."""
-        return len(self.sets) + 1
+        """One a set."""
+        return len(self.sets)
 
     @property
     def n_models(self) -> int:
@@ -59,8 +58,7 @@ class WithoutSets:
         """Return the level, 0 for the members of the row's set."""
         weights = torch.full((len(rows), n_train), self.level, dtype=torch.float64)
         for row, place in zip(weights, (rows % self.rows_a_draw).tolist(), strict=True):
-            if place:
-                row[list(self.sets[place - 1])] = 0
+            row[list(self.sets[place])] = 0
         return weights
 
     def seeds(self, rows: Int64[Tensor, " models"]) -> Int64[Tensor, " models"]:
@@ -197,21 +195,24 @@ def retrain_without(
     """
     description = problem.description
     distinct = _distinct(sets, description.n_train)
-    n_seeds = 1 if description.deterministic else n_seeds
-    design: Design
+    base: Tensor | None = None
     if isinstance(at, Bernoulli):
         law = Bernoulli(p=at.p, n_models=at.n_models, seed=seed)
-        design, n_draws = InAndOut(sets=distinct, law=law), law.n_models
+        design = InAndOut(sets=distinct, law=law)
+        pairs = _trained(problem, design, engine, progress).unflatten(1, (-1, 2))
+        changes, n_models = pairs[:, :, 1] - pairs[:, :, 0], design.n_models
     else:
-        n_draws = n_seeds
-        design = WithoutSets(sets=distinct, level=float(at), n_draws=n_draws, seed=seed)
-    responses = collect(problem, design, engine=engine, progress=progress)
-    check_none_diverged(responses.diverged)
-    outputs = responses.outputs.unflatten(0, (n_draws, -1))
-    if isinstance(at, Bernoulli):
-        changes, base = outputs[:, 1::2] - outputs[:, ::2], None
-    else:
-        changes, base = outputs[:, 1:] - outputs[:, :1], outputs[:, 0]
+        outputs = outputs_without(
+            problem,
+            ((), *distinct),
+            level=float(at),
+            n_seeds=n_seeds,
+            seed=seed,
+            engine=engine,
+            progress=progress,
+        )
+        base, changes = outputs[:, 0], outputs[:, 1:] - outputs[:, :1]
+        n_models = outputs.shape[0] * outputs.shape[1]
     fixed = description.deterministic and not isinstance(at, Bernoulli)
     return Retrained(
         sets=distinct,
@@ -219,9 +220,50 @@ def retrain_without(
         outputs=base,
         at=at,
         description=description,
-        n_models=responses.n_models,
+        n_models=n_models,
         seed=None if fixed else seed,
     )
+
+
+def outputs_without(
+    problem: Problem,
+    sets: Sets,
+    *,
+    level: float = 1.0,
+    n_seeds: int = 10,
+    seed: int = 0,
+    engine: Engine | str | None = None,
+    progress: Progress | None = None,
+) -> Float[Tensor, "draws sets targets"]:
+    """Train without each set, an empty one leaving out nothing, and return outputs.
+
+    Args:
+        problem: The training map and its outputs.
+        sets: Sets of training examples, trained as often as they come.
+        level: The common weight of all others.
+        n_seeds: Training seeds, shared by all sets; one where training is
+            deterministic.
+        seed: The experiment's seed.
+        engine: Where trainings run; in this process by default.
+        progress: Called with the number of models that were just finished.
+
+    Returns:
+        Outputs of each seed, set and target.
+    """
+    n_draws = 1 if problem.description.deterministic else n_seeds
+    design = WithoutSets(sets=sets, level=level, n_draws=n_draws, seed=seed)
+    return _trained(problem, design, engine, progress)
+
+
+def _trained(
+    problem: Problem,
+    design: WithoutSets | InAndOut,
+    engine: Engine | str | None,
+    progress: Progress | None,
+) -> Float[Tensor, "draws rows targets"]:
+    responses = collect(problem, design, engine=engine, progress=progress)
+    check_none_diverged(responses.diverged)
+    return responses.outputs.unflatten(0, (-1, design.rows_a_draw))
 
 
 def _distinct(sets: Sequence[Sequence[int]], n_train: int) -> Sets:

@@ -81,7 +81,7 @@ def test_under_a_law_one_example_changes_by_its_datamodel() -> None:
 @pytest.mark.parametrize(
     "design",
     [
-        WithoutSets(sets=((0,), (1, 3)), level=0.7, n_draws=2, seed=5),
+        WithoutSets(sets=((), (0,), (1, 3)), level=0.7, n_draws=2, seed=5),
         InAndOut(sets=((0,), (1, 3)), law=Bernoulli(p=0.3, n_models=20000, seed=5)),
     ],
     ids=lambda d: type(d).__name__,
