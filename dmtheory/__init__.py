@@ -50,8 +50,16 @@ from dmtheory.derivatives.stencils import Central, Forward, Richardson
 from dmtheory.derivatives.subset_average import OwnWeight, Trapezoid
 from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
+from dmtheory.influence import solvers
 from dmtheory.influence.classical import influence
-from dmtheory.influence.curvature import ExactHessian, GaussNewton
+from dmtheory.influence.curvature import (
+    EKFAC,
+    KFAC,
+    EmpiricalFisher,
+    ExactHessian,
+    Fisher,
+    GaussNewton,
+)
 from dmtheory.influence.damping import DampingChoice, DampingScore, choose_damping
 from dmtheory.influence.gap import InfluenceGap, influence_gap
 from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
@@ -74,6 +82,8 @@ from dmtheory.responses.responses import Responses, load_responses
 __version__ = "0.1.0"
 
 __all__ = [
+    "EKFAC",
+    "KFAC",
     "LDS",
     "OLS",
     "Agreement",
@@ -87,11 +97,13 @@ __all__ = [
     "DerivativeMethod",
     "DifferenceOfMeans",
     "Directions",
+    "EmpiricalFisher",
     "Estimand",
     "ExactHessian",
     "Examples",
     "FiniteDifference",
     "FirstOrder",
+    "Fisher",
     "Forward",
     "ForwardMode",
     "GaussNewton",
@@ -151,6 +163,7 @@ __all__ = [
     "response_curve",
     "response_derivative",
     "self_influence",
+    "solvers",
     "tracin",
     "training_path",
     "trak",

@@ -84,7 +84,9 @@ def _config(
     """Return everything that decides the bytes."""
     description = problem.description
     return {
-        "kind": "influence",
+        # No design: whoever takes the rows for responses is told so.
+        "design": {"kind": "scores of influence"},
+        "deterministic": description.deterministic,
         "problem": description.name,
         "problem_digest": description.digest,
         "output": description.output,

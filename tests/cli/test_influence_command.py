@@ -100,6 +100,10 @@ def test_points_coordinates_and_a_store() -> None:
     again, _ = scores(*words, "--coordinates", "5", "--store", "kept.zarr")
     assert torch.equal(some, again)
     labels = load_attribution(Path("found.npz")).train_labels
+    done = run("fit", "--store", "kept.zarr")
+    assert "design must be a known kind, got 'scores of influence'" in str(
+        done.exception
+    )
     whole = influence(problem).restricted(train=labels).scores
     torch.testing.assert_close(some, whole, rtol=1e-7, atol=1e-10)
 
