@@ -2,20 +2,38 @@
 
 from dmtheory.applications.brittleness import smallest_flips
 from dmtheory.applications.choosing import Choice, at_random, crossed
+from dmtheory.applications.copy_effects import (
+    CopyEffects,
+    Shares,
+    copy_effects,
+    loo_over_datamodel,
+)
 from dmtheory.applications.counterfactual import remove_top
 from dmtheory.applications.flip_search import Flip, Trial
+from dmtheory.applications.leakage import (
+    CopiesFound,
+    copies_found,
+    recall_difference,
+)
 from dmtheory.applications.removal_table import Removal, RemovalTable
 from dmtheory.applications.retraining import Retrained, retrain_without
 
 __all__ = [
     "Choice",
+    "CopiesFound",
+    "CopyEffects",
     "Flip",
     "Removal",
     "RemovalTable",
     "Retrained",
+    "Shares",
     "Trial",
     "at_random",
+    "copies_found",
+    "copy_effects",
     "crossed",
+    "loo_over_datamodel",
+    "recall_difference",
     "remove_top",
     "retrain_without",
     "smallest_flips",

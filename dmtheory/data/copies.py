@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.checks import check_at_least
+from dmtheory.checks import check_at_least, check_positive
 from dmtheory.data.dataset import Dataset
 from dmtheory.designs.seeds import Purpose, uniforms
 
@@ -46,6 +46,11 @@ class PlantedCopies:
     data: Dataset
     plan: tuple[Copies, ...]
     rows: tuple[tuple[int, ...], ...]
+
+    @property
+    def by_target(self) -> dict[int, tuple[int, ...]]:
+        """The training examples that are copies, by target."""
+        return {c.target: rows for c, rows in zip(self.plan, self.rows, strict=True)}
 
 
 def plant_copies(
@@ -128,3 +133,29 @@ def check_real(data: Dataset) -> None:
         raise ValueError(
             f"data must have real features to plant in, got {data.x_train.dtype}"
         )
+
+
+def near_copies(data: Dataset, *, within: float) -> dict[int, tuple[int, ...]]:
+    """Return natural near-duplicates: training examples close to a target.
+
+    Args:
+        data: Real features.
+        within: Largest Euclidean distance, as a share of the median distance between
+            targets and training examples.
+
+    Returns:
+        Training examples by target, the nearest first; targets without any are left
+        out.
+
+    Raises:
+        ValueError: If the features are not real numbers, or within is not above 0.
+    """
+    check_real(data)
+    check_positive(within, "within")
+    distances = torch.cdist(data.x_target.flatten(1), data.x_train.flatten(1))
+    near = distances <= within * distances.median()
+    found = {}
+    for target in near.any(1).nonzero().squeeze(1).tolist():
+        order = torch.argsort(distances[target], stable=True)
+        found[target] = tuple(order[: int(near[target].sum())].tolist())
+    return found
