@@ -17,12 +17,20 @@ from dmtheory.applications.leakage import (
 )
 from dmtheory.applications.removal_table import Removal, RemovalTable
 from dmtheory.applications.retraining import Retrained, retrain_without
+from dmtheory.applications.subpopulations import (
+    Recovery,
+    embedding,
+    permuted_columns,
+    recovery,
+    subpopulations,
+)
 
 __all__ = [
     "Choice",
     "CopiesFound",
     "CopyEffects",
     "Flip",
+    "Recovery",
     "Removal",
     "RemovalTable",
     "Retrained",
@@ -32,9 +40,13 @@ __all__ = [
     "copies_found",
     "copy_effects",
     "crossed",
+    "embedding",
     "loo_over_datamodel",
+    "permuted_columns",
     "recall_difference",
+    "recovery",
     "remove_top",
     "retrain_without",
     "smallest_flips",
+    "subpopulations",
 ]
