@@ -1,6 +1,7 @@
 """Numbers as text, tables, pictures and figures for pages; knows no claim.
 
-Figures are in `dmtheory.rendering.figures`, the one module that imports matplotlib.
+Figures are in `figures` (scatters), `charts` (series) and `dots`; they and what they
+share are the only modules that import matplotlib.
 """
 
 from dmtheory.rendering.page import environment, write_atomically
