@@ -7,6 +7,7 @@ from validation.claims import (
     convex_influence,
     duplicates,
     fixed_size_design,
+    influence_gap,
     interior_undetermined,
     interval_coverage,
     inverse_p_scaling,
@@ -51,5 +52,6 @@ CLAIMS: dict[str, Claim] = {
         interval_coverage,
         unrolled_to_influence,
         pathwise_vs_response,
+        influence_gap,
     )
 }
