@@ -28,7 +28,7 @@ from dmtheory.influence.gradients import (
     prediction_jacobian,
     target_gradients,
 )
-from dmtheory.influence.rows import rows_with_weight
+from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems import (
     MLP,
     SGD,
@@ -37,6 +37,7 @@ from dmtheory.problems import (
     Network,
     SoftmaxRegression,
 )
+from dmtheory.problems.outputs import margin
 from dmtheory.training import CrossEntropy, SquaredError
 
 N_TRAIN = 9
@@ -104,6 +105,44 @@ class Alone:
         return getattr(self._problem, name)
 
 
+class Own:
+    """A problem of one's own with all that chunks and Fishers ask for."""
+
+    def __init__(self) -> None:
+        self.inner = network()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"description", "fit", "respond", "penalty", "prediction_losses"}:
+            return getattr(self.inner, name)
+        raise AttributeError(name)
+
+    def features(self, device: torch.device) -> Tensor:
+        return self.inner.data.x_train
+
+    def predictions_at(self, params: Tensor, x: Tensor) -> Tensor:
+        hidden = torch.tanh(x @ params[:12].view(4, 3).T + params[12:16])
+        return hidden @ params[16:28].view(3, 4).T + params[28:]
+
+    def predictions(self, params: Tensor) -> Tensor:
+        return self.predictions_at(params, self.features(params.device))
+
+    def targets(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        return self.inner.data.x_target, self.inner.data.y_target
+
+    def outputs_at(self, params: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return margin(self.predictions_at(params, x), y)
+
+    def target_outputs(self, params: Tensor) -> Tensor:
+        return self.outputs_at(params, *self.targets(params.device))
+
+    @property
+    def n_labels(self) -> int:
+        return 3
+
+    def label_losses(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        return CrossEntropy()(predictions, labels)
+
+
 PROBLEMS: dict[str, Callable[[], Any]] = {
     "network": network,
     "regression network": regression_network,
@@ -120,6 +159,7 @@ PROBLEMS: dict[str, Callable[[], Any]] = {
         data=table(N_TRAIN, 3, classes=3, seed=4), ridge=0.1
     ),
     "alone": lambda: Alone(network()),
+    "own": Own,
 }
 FAMILIES = ["network", "regression network", "least squares", "logistic", "softmax"]
 
@@ -225,6 +265,18 @@ def test_the_empirical_fisher_is_another_matrix_than_the_fisher(name: str) -> No
 
 
 LAYERED = {"network", "regression network", "branches"}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_rows_and_targets_are_taken_alone_where_they_can_be(name: str) -> None:
+    at = place(name)
+    rows = rows_of(at.problem, at.params.device)
+    assert (rows.x is None) == (name == "alone")
+    whole = at.problem.predictions(at.params)
+    chunks = list(rows.chunks(2))
+    assert len(chunks) == (1 if name == "alone" else 5)
+    parts = torch.cat([predict(at.params) for _, predict in chunks])
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
