@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.subset_outputs import SubsetOutputs
+from dmtheory.applications.retraining import Retrained
 from dmtheory.attribution import Attribution
 from validation.laboratory import Laboratory
 from validation.verdict import SUPPORTED, Part
@@ -22,6 +23,7 @@ class Evidence:
         references: The side it is held against, by name.
         numbers: Other numbers that the judgement needs.
         held_out: Outputs of models that no estimate has seen, by name.
+        retrained: Models with and without chosen examples, by name.
         blocked: Why no judgement is possible (a network that did not learn); empty
             otherwise.
     """
@@ -30,12 +32,13 @@ class Evidence:
     references: dict[str, Attribution] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     held_out: dict[str, SubsetOutputs] = field(default_factory=dict)
+    retrained: dict[str, Retrained] = field(default_factory=dict)
     blocked: str = ""
 
     @property
     def models_trained(self) -> int:
         """Trainings behind the evidence; estimates shared by claims count in each."""
-        everything = (self.estimates, self.references, self.held_out)
+        everything = (self.estimates, self.references, self.held_out, self.retrained)
         return sum(side.n_models for part in everything for side in part.values())
 
 

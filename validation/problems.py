@@ -7,8 +7,10 @@ from functools import partial
 import torch
 from torch import nn
 
+from dmtheory.data.copies import Copies, PlantedCopies, plant_copies
 from dmtheory.data.dataset import Dataset
 from dmtheory.data.digits import digits
+from dmtheory.data.hidden_groups import PlantedGroups, plant_groups
 from dmtheory.data.tables import breast_cancer, diabetes
 from dmtheory.designs.seeds import Purpose, uniforms
 from dmtheory.influence.curvature import GaussNewton
@@ -255,6 +257,43 @@ def _digits_targets() -> Network:
     )
 
 
+def leaked_digits() -> PlantedCopies:
+    """Return digits with 1 to 4 copies of 24 targets: exact ones, noisy ones."""
+    noises = (0.0, 0.5, 1.0)
+    plan = [Copies(target=t, k=1 + t % 4, noise=noises[t // 8]) for t in range(24)]
+    return plant_copies(digits(), plan)
+
+
+def copied_digits() -> PlantedCopies:
+    """Return digits with four exact copies of ten targets."""
+    return plant_copies(digits(), [Copies(target=t, k=4) for t in range(0, 30, 3)])
+
+
+def interpolated_digits() -> PlantedCopies:
+    """Return few digits, odd or even, with four exact copies of ten targets."""
+    data = digits(n_train=40)
+    parity = {
+        f"y_{split}": (getattr(data, f"y_{split}") % 2 * 2 - 1).double()
+        for split in ("train", "target", "held_out")
+    }
+    data = replace(data, name="digit-parity", class_names=(), **parity)
+    return plant_copies(data, [Copies(target=t, k=4) for t in range(0, 30, 3)])
+
+
+def grouped_digits() -> PlantedGroups:
+    """Return digits where the class 8 hides three groups, a corner marked in each."""
+    marks = ((0, 8), (7, 15), (56, 48))
+    return plant_groups(digits(), marks, label=8, members=15, targets=5)
+
+
+def _smooth(data: Callable[[], PlantedCopies | PlantedGroups]) -> Network:
+    return Network(make_module=MLP((64, 16, 10)), data=data().data, training=SMOOTH)
+
+
+def _interpolating() -> LeastSquares:
+    return LeastSquares(data=interpolated_digits().data)
+
+
 _ROUGH_DIGITS = (
     "A ReLU network 64-16-10 on 300 handwritten digits, trained longer, faster and "
     "with less decay: the rough regime."
@@ -279,4 +318,20 @@ THOROUGH: dict[str, Setting] = {
         partial(_diabetes, "sum", 44), "Ridge regression on 44 diabetes records."
     ),
     "digits-rough-count": _neural(partial(_rough_digits, "count"), _ROUGH_DIGITS),
+    "digits-leaked": _neural(
+        partial(_smooth, leaked_digits),
+        "The digits network, with copies of 24 targets among its examples.",
+    ),
+    "digits-copied": _neural(
+        partial(_smooth, copied_digits),
+        "The digits network, with four exact copies of ten targets.",
+    ),
+    "parity-interpolated": _tiny(
+        _interpolating,
+        "Least squares without penalty that fits every digit's parity, with copies.",
+    ),
+    "digits-grouped": _neural(
+        partial(_smooth, grouped_digits),
+        "The digits network, with three marked groups hidden in the class 8.",
+    ),
 }

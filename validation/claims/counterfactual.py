@@ -206,8 +206,8 @@ CLAIM = Claim(
     id="counterfactual",
     title="Removing what a datamodel names does what it says",
     statement=(
-        "Examples that a datamodel puts first move the output, when they come to and go "
-        "from random subsets, by the sum of their coefficients, up to 2 % of the data; "
+        "Examples that a datamodel puts first, up to 2 % of the data, move the output "
+        "by the sum of their coefficients as they come to and go from random subsets; "
         "removed from the full data they lower it more than those that gradient "
         "products put first, and than random ones."
     ),

@@ -111,8 +111,8 @@ CLAIM = Claim(
     id="subpopulations",
     title="Datamodels show groups that features hide",
     statement=(
-        "Groups hidden in a class, told apart by a mark that the model has to know, are "
-        "clusters of the datamodel's embedding and not of the pixels'."
+        "Groups hidden in a class, told apart by a mark that the model has to know, "
+        "are clusters of the datamodel's embedding and not of the pixels'."
     ),
     source="Ilyas et al. 2022, section 4.3",
     expected=SUPPORTED,
