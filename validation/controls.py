@@ -19,7 +19,8 @@ class Control:
 
     Attributes:
         name: What is wrong, in words.
-        kind: "scale", "sign" or "rank"; a claim says which kinds it has to notice.
+        kind: "scale", "sign" or "rank", of which a claim says which it has to notice;
+            other kinds are shown in the matrix alone.
         spoil: Returns the wrong estimate.
     """
 
@@ -74,6 +75,18 @@ def divided_by_level(attribution: Attribution) -> Attribution:
     return attribution.scaled(attribution.estimand.point.level)
 
 
+def of_one_half(attribution: Attribution) -> Attribution:
+    """Return the estimate as if its halves were independent, though both are one.
+
+    Where the estimate is the noisy side of a slope or correlation, its noise then
+    counts as signal.
+    """
+    if attribution.units is None:
+        return attribution
+    same = attribution.scores.expand(len(attribution.units), -1, -1)
+    return replace(attribution, units=same.clone())
+
+
 CONTROLS = (
     Control(name="estimate scaled by 1.25", kind=SCALE, spoil=scaled(1.25)),
     Control(name="sign flipped", kind=SIGN, spoil=scaled(-1.0)),
@@ -90,4 +103,5 @@ MORE_CONTROLS = (
     Control(name="1/N misplaced", kind=SCALE, spoil=divided_by_examples),
     Control(name="divisor N for pN", kind="divisor", spoil=divided_by_level),
     Control(name="mask columns permuted", kind=RANK, spoil=permuted(1.0)),
+    Control(name="halves not independent", kind="noise", spoil=of_one_half),
 )

@@ -1,47 +1,27 @@
-"""Run a suite: measure, judge, check that every check can fail, write the run."""
+"""Run a suite: measure, judge, write the run."""
 
 import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dmtheory.agreement.agreement import agreement
-from dmtheory.agreement.bootstrap import Interval
-from dmtheory.attribution import Attribution
 from dmtheory.engines.base import Engine, run_all
 from dmtheory.identity import digest
 from validation.cases import CASES, case
-from validation.claim import Claim, Entry, Evidence
+from validation.claim import Claim, Entry
 from validation.claims import CLAIMS
-from validation.controls import CONTROLS, Control
 from validation.environment import commit, environment
-from validation.figures import scatter
+from validation.judging import Measured, judge_entry
 from validation.laboratory import Laboratory, Setting
-from validation.verdict import (
-    INCONCLUSIVE,
-    combined_verdict,
-    interval_to_json,
-    reason_for,
-)
 
 
 def included(suite: str) -> tuple[str, ...]:
     """Return the suites whose entries a suite decides: its own and smaller ones."""
     return ("small",) if suite == "small" else ("small", suite)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """An entry's evidence and what it cost."""
-
-    claim_id: str
-    entry: Entry
-    evidence: Evidence
-    seconds: float
 
 
 def run_suite(
@@ -75,7 +55,10 @@ def run_suite(
         for entry in CLAIMS[claim_id].entries
         if entry.scale in scales and entry.suite in included(suite)
     ]
-    measured = [_measure(laboratory, claim, entry) for claim, entry in chosen]
+    matrix = suite != "small"
+    measured = [
+        _measure(laboratory, claim, entry, matrix=matrix) for claim, entry in chosen
+    ]
     judged = run_all(
         engine,
         judge_entry,
@@ -96,53 +79,6 @@ def run_suite(
         "cases": [case(laboratory, name) for name in CASES if name in names],
         "models_trained": laboratory.models_trained,
         "seconds": time.perf_counter() - clock,
-    }
-
-
-def judge_entry(measured: Measured) -> dict[str, Any]:
-    """Return one entry of results.json: parts, verdict, controls and figure."""
-    claim, entry, evidence = (
-        CLAIMS[measured.claim_id],
-        measured.entry,
-        measured.evidence,
-    )
-    parts = claim.judge(evidence, entry)
-    controls = [
-        _judged_wrong(claim, entry, evidence, control)
-        for control in CONTROLS
-        if control.kind in claim.notices
-    ]
-    relation = _relation(*claim.drawn(evidence))
-    missed = [control["name"] for control in controls if control["passed"]]
-    reason = evidence.blocked or reason_for(parts)
-    if missed:
-        reason = "; ".join([reason, f"not noticed: {', '.join(missed)}"]).strip("; ")
-    blocked = bool(evidence.blocked)
-    return {
-        "id": claim.id,
-        "title": claim.title,
-        "statement": claim.statement,
-        "source": claim.source,
-        "scale": entry.scale,
-        "problem": entry.problem,
-        "verdict": INCONCLUSIVE if blocked else combined_verdict(parts),
-        "expected": claim.expected,
-        "passed": not blocked and not missed and all(part.passed for part in parts),
-        "parts": [part.to_json() for part in parts],
-        "statistics": {
-            name: interval_to_json(interval)
-            for name, interval in (
-                *((part.name, part.interval) for part in parts),
-                *relation.items(),
-            )
-        },
-        "tolerance": list(parts[0].tolerance),
-        "models_trained": evidence.models_trained,
-        "seconds": measured.seconds,
-        "reason": reason,
-        "estimands": _estimands(evidence),
-        "controls": controls,
-        "figure": _figure(claim, evidence, relation),
     }
 
 
@@ -178,60 +114,19 @@ def point_latest(folder: Path) -> None:
     fresh.replace(link)
 
 
-def _measure(laboratory: Laboratory, claim: Claim, entry: Entry) -> Measured:
+def _measure(
+    laboratory: Laboratory, claim: Claim, entry: Entry, *, matrix: bool
+) -> Measured:
     clock = time.perf_counter()
     evidence = claim.measure(laboratory, entry)
     seconds = time.perf_counter() - clock
-    return Measured(claim_id=claim.id, entry=entry, evidence=evidence, seconds=seconds)
-
-
-def _judged_wrong(
-    claim: Claim, entry: Entry, evidence: Evidence, control: Control
-) -> dict[str, Any]:
-    parts = claim.judge(control.applied(evidence), entry)
-    return {
-        "name": control.name,
-        "verdict": combined_verdict(parts),
-        "passed": all(part.passed for part in parts),
-        "detail": reason_for(parts),
-    }
-
-
-def _relation(estimate: Attribution, reference: Attribution) -> dict[str, Interval]:
-    """Return everything that relates the two sides of the figure, with intervals.
-
-    Empty where both are exact, or where they share seeds on purpose.
-    """
-    if estimate.seeds & reference.seeds or (estimate.exact and reference.exact):
-        return {}
-    found = agreement(estimate, reference).intervals()
-    return {name.replace("_", " "): interval for name, interval in found.items()}
-
-
-def _figure(
-    claim: Claim, evidence: Evidence, relation: dict[str, Interval]
-) -> dict[str, Any]:
-    estimate, reference = claim.drawn(evidence)
-    predicted, label = claim.predicted_slope(evidence)
-    return scatter(
-        estimate,
-        reference,
-        title=claim.title,
-        predicted_slope=predicted,
-        predicted_label=label,
-        fitted_slope=relation["slope"].value if relation else None,
+    return Measured(
+        claim_id=claim.id,
+        entry=entry,
+        evidence=evidence,
+        seconds=seconds,
+        matrix=matrix,
     )
-
-
-def _estimands(evidence: Evidence) -> list[dict[str, str]]:
-    return [
-        {"role": f"{role}: {name}", "text": str(a.estimand), "method": a.method}
-        for role, side in (
-            ("estimate", evidence.estimates),
-            ("reference", evidence.references),
-        )
-        for name, a in side.items()
-    ]
 
 
 def _problem(laboratory: Laboratory, name: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from validation.claim import Entry
 from validation.claims import CLAIMS
 from validation.controls import CONTROLS, permuted
+from validation.judging import Measured, judge_entry
 from validation.laboratory import Laboratory
-from validation.runner import Measured, judge_entry
 
 QUICK = [
     (claim_id, entry)

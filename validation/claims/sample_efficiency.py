@@ -164,6 +164,7 @@ def _fits(
             design=few,
             estimator=estimator,
             prior=prior,
+            problem="digits",
         )
         for place in range(n_sets)
     ]
