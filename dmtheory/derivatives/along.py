@@ -51,10 +51,47 @@ class Paths:
         return down, up
 
     @property
-    def players(self) -> tuple[int, ...] | None:
-        """The player of each row; None where rows are no single players."""
-        single = all(len(line) == 1 and line[0][1] == 1 for line in self.directions)
-        return tuple(line[0][0] for line in self.directions) if single else None
+    def players(self) -> tuple[int, ...]:
+        """The player of each row.
+
+        Raises:
+            ValueError: If rows are no single players.
+        """
+        if any(len(line) != 1 or line[0][1] != 1 for line in self.directions):
+            raise ValueError(
+                "along must be Examples() or Groups() for an average over subsets: "
+                "along a direction the bridge has no path"
+            )
+        return tuple(line[0][0] for line in self.directions)
+
+    def over_examples(
+        self, players: Float[Tensor, "rows players"]
+    ) -> Float[Tensor, "rows train"]:
+        """Return each example's entry of vectors over players: its group's."""
+        return players[:, list(self.groups)] if self.groups else players
+
+    def of_players(self, at: Float[Tensor, " train"]) -> Float[Tensor, " players"]:
+        """Return the weight of every player: a group's mean."""
+        if not self.groups:
+            return at
+        groups = torch.tensor(self.groups)
+        total = at.new_zeros(self.n_players).index_add(0, groups, at)
+        return total / groups.bincount()
+
+    def vectors(self, n_models: int) -> Float[Tensor, "models rows train"] | None:
+        """Return the directions over examples, of each of some models alike.
+
+        None stands for every example's own weight, in order.
+        """
+        if not self.groups and self.directions == tuple(
+            ((i, 1.0),) for i in range(self.n_players)
+        ):
+            return None
+        rows = torch.zeros(len(self.directions), self.n_players, dtype=torch.float64)
+        for row, line in zip(rows, self.directions, strict=True):
+            for player, entry in line:
+                row[player] = entry
+        return self.over_examples(rows).expand(n_models, -1, -1)
 
 
 @runtime_checkable
@@ -99,7 +136,8 @@ class Groups:
 
         Raises:
             ValueError: If the groups are no partition of the examples, labels are
-                missing, a chosen group does not exist, or coordinates are given too.
+                missing or repeated, a chosen group does not exist, or coordinates are
+                given too.
         """
         check_groups(self.groups, description.n_train)
         _check_all(coordinates, description.n_train, "groups by `chosen`")
@@ -111,6 +149,7 @@ class Groups:
             )
         chosen = tuple(range(n_groups)) if self.chosen is None else self.chosen
         check_coordinates(chosen, n_groups, "chosen")
+        _check_distinct(self.labels)
         labels = self.labels or tuple(f"group {g}" for g in range(n_groups))
         return Paths(
             directions=tuple(((g, 1.0),) for g in chosen),
@@ -137,7 +176,8 @@ class Directions:
 
         Raises:
             ValueError: If there are none or more than N, one is zero, not finite or
-                of another length, labels are missing, or coordinates are given too.
+                of another length, labels are missing or repeated, or coordinates are
+                given too.
         """
         n_train = description.n_train
         _check_all(coordinates, n_train, "directions by `vectors`")
@@ -151,6 +191,7 @@ class Directions:
                 f"labels must have one entry a direction ({len(self.vectors)}), got "
                 f"{len(self.labels)}"
             )
+        _check_distinct(self.labels)
         rows = range(len(self.vectors))
         return Paths(
             directions=tuple(_sparse(vector, n_train) for vector in self.vectors),
@@ -176,3 +217,9 @@ def _check_all(coordinates: tuple[int, ...], n_train: int, instead: str) -> None
             f"coordinates must be left out here, got {len(coordinates)} of {n_train}: "
             f"choose {instead}"
         )
+
+
+def _check_distinct(labels: tuple[str, ...]) -> None:
+    if len(set(labels)) != len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"labels must be distinct, got {twice!r} twice")

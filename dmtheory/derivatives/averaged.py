@@ -7,9 +7,10 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
+from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.by_models import ModelDerivatives, contracted
 from dmtheory.derivatives.subset_average import SubsetRule, Trapezoid
-from dmtheory.derivatives.units import from_units, point_of
+from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.engines.base import Engine
 from dmtheory.influence.classical import weight_derivatives
@@ -32,11 +33,14 @@ class AveragedDerivative:
         rule: Trapezoid(), which has all coordinates of every model, or OwnWeight(),
             which is exact in expectation.
         n_units: Independent units, each with subsets and seeds of its own.
+        along: `Examples()`, or `Groups()`, which are players then: subsets of groups,
+            and each group's own weight.
     """
 
     by: ModelDerivatives
     rule: SubsetRule = Trapezoid()  # noqa: RUF009 -- frozen, without state
     n_units: int = 20
+    along: Along = Examples()  # noqa: RUF009 -- frozen, without state
 
     def __post_init__(self) -> None:
         check_at_least(self.n_units, 1, "n_units")
@@ -54,29 +58,31 @@ class AveragedDerivative:
         """Return the average, with standard errors over units.
 
         Raises:
-            ValueError: If the point is no subset law, or a model cannot be
-                differentiated.
+            ValueError: If the point is no subset law, rows are no players, or a model
+                cannot be differentiated.
         """
         if not isinstance(at, Bernoulli):
             raise ValueError(
                 "at must be a subset law for an averaged derivative, such as "
                 "designs.Bernoulli(p=0.5), got a weight vector"
             )
+        paths = self.along.paths(problem.description, coordinates)
         units = self.rule.units(
             self.by,
             problem,
             at.p,
-            coordinates,
+            paths,
             n_units=self.n_units,
             seed=seed,
             engine=engine,
             progress=progress,
         )
-        n_models = self.rule.n_models(self.n_units, len(coordinates))
-        return from_units(
+        n_models = self.rule.n_models(self.n_units, len(paths.directions))
+        return from_labelled_units(
             units,
             problem.description,
-            coordinates,
+            paths.labels,
+            n_train=paths.n_players,
             quantity=self.by.quantity,
             point=point_of(at),
             n_models=n_models,

@@ -2,7 +2,6 @@
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -50,16 +49,6 @@ class ModelDerivatives(Protocol):
             Derivatives per unit of weight; positive: it raises the output.
         """
         ...
-
-
-def unit_directions(
-    coordinates: tuple[int, ...], n_models: int, n_train: int
-) -> Float[Tensor, "models directions train"] | None:
-    """Return the same unit vectors for all models; None for all of them in order."""
-    if coordinates == tuple(range(n_train)):
-        return None
-    units = torch.eye(n_train, dtype=torch.float64)[list(coordinates)]
-    return units.expand(n_models, -1, -1)
 
 
 def contracted(

@@ -137,11 +137,6 @@ def over_subsets(
         ValueError: If rows are no players, or a step is too large.
     """
     players = paths.players
-    if players is None:
-        raise ValueError(
-            "along must be Examples() or Groups() for an average over subsets: along a "
-            "direction the bridge has no path"
-        )
     by_step, largest, n_models = {}, [], 0
     for step in steps:
         design = SubsetPairs(

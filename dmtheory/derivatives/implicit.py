@@ -10,9 +10,10 @@ from torch.func import hessian, jacrev, jvp, vjp, vmap
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
-from dmtheory.derivatives.by_models import contracted, unit_directions
+from dmtheory.derivatives.along import Along, Examples
+from dmtheory.derivatives.by_models import contracted
 from dmtheory.derivatives.subset_average import Trapezoid
-from dmtheory.derivatives.units import from_units, point_of
+from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Factored, Fit, Problem
@@ -37,9 +38,12 @@ class Implicit:
 
     Attributes:
         n_subsets: Random subsets, where an average over subsets is asked for.
+        along: What moves: `Examples()`, `Groups()` or `Directions()`. The rows of the
+            attribution are these.
     """
 
     n_subsets: int = 20
+    along: Along = Examples()  # noqa: RUF009 -- frozen, without state
 
     def __post_init__(self) -> None:
         check_at_least(self.n_subsets, 1, "n_subsets")
@@ -70,12 +74,13 @@ class Implicit:
             ValueError: If the problem is not convex with a penalty, or a training did
                 not converge.
         """
+        paths = self.along.paths(problem.description, coordinates)
         if isinstance(at, Bernoulli):
             units = Trapezoid().units(
                 self,
                 problem,
                 at.p,
-                coordinates,
+                paths,
                 n_units=self.n_subsets,
                 seed=seed,
                 engine=engine,
@@ -86,13 +91,14 @@ class Implicit:
                 problem,
                 at[None],
                 torch.zeros(1, dtype=torch.int64),
-                unit_directions(coordinates, 1, len(at)),
+                paths.vectors(1),
                 progress=progress,
             )
-        return from_units(
+        return from_labelled_units(
             units,
             problem.description,
-            coordinates,
+            paths.labels,
+            n_train=paths.n_players,
             quantity=self.quantity,
             point=point_of(at),
             n_models=len(units),

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
-from dmtheory.derivatives.by_models import unit_directions
+from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.modes import ForwardMode, Mode, ReverseMode
 from dmtheory.derivatives.smoothness import JUMPING
 from dmtheory.derivatives.steps import Unrollable
 from dmtheory.derivatives.subset_average import Trapezoid
-from dmtheory.derivatives.units import from_units, point_of
+from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.engines.base import Engine, run_all
@@ -38,10 +38,13 @@ class Pathwise:
             an average over subsets.
         mode: ReverseMode() for many coordinates and few targets, ForwardMode() for the
             opposite; by default the one that takes fewer products.
+        along: What moves: `Examples()`, `Groups()` or `Directions()`. The rows of the
+            attribution are these.
     """
 
     n_seeds: int = 10
     mode: Mode | None = None
+    along: Along = Examples()  # noqa: RUF009 -- frozen, without state
 
     def __post_init__(self) -> None:
         check_at_least(self.n_seeds, 1, "n_seeds")
@@ -72,12 +75,13 @@ class Pathwise:
             ValueError: If the training cannot be differentiated step by step, the
                 output jumps, training is not in float64, or it diverged.
         """
+        paths = self.along.paths(problem.description, coordinates)
         if isinstance(at, Bernoulli):
             units = Trapezoid().units(
                 self,
                 problem,
                 at.p,
-                coordinates,
+                paths,
                 n_units=self.n_seeds,
                 seed=seed,
                 engine=engine,
@@ -88,14 +92,15 @@ class Pathwise:
                 problem,
                 at.expand(self.n_seeds, -1),
                 model_seeds(seed, torch.arange(self.n_seeds)),
-                unit_directions(coordinates, self.n_seeds, len(at)),
+                paths.vectors(self.n_seeds),
                 engine=engine,
                 progress=progress,
             )
-        return from_units(
+        return from_labelled_units(
             units,
             problem.description,
-            coordinates,
+            paths.labels,
+            n_train=paths.n_players,
             quantity=self.quantity,
             point=point_of(at),
             n_models=self.n_seeds,

@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from dmtheory.derivatives.by_models import ModelDerivatives, unit_directions
+from dmtheory.derivatives.along import Paths
+from dmtheory.derivatives.by_models import ModelDerivatives
+from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import Purpose, model_seeds, uniforms
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
 from dmtheory.responses.collect import Progress
 
-Units = Float[Tensor, "units coordinates targets"]
+Units = Float[Tensor, "units rows targets"]
 
 
 @runtime_checkable
@@ -26,7 +28,7 @@ class SubsetRule(Protocol):
         """The rule in words, for results."""
         ...
 
-    def n_models(self, n_units: int, n_coordinates: int) -> int:
+    def n_models(self, n_units: int, n_rows: int) -> int:
         """Return how many trainings are differentiated."""
         ...
 
@@ -35,7 +37,7 @@ class SubsetRule(Protocol):
         by: ModelDerivatives,
         problem: Problem,
         p: float,
-        coordinates: tuple[int, ...],
+        paths: Paths,
         *,
         n_units: int,
         seed: int,
@@ -50,10 +52,10 @@ class SubsetRule(Protocol):
 class Trapezoid:
     r"""The own weight's integral by its two ends, all coordinates from every model.
 
-    (1/2) E[g_i(1_S) | i in S] + (1/2) E[g_i(1_S) | i not in S]: with S ~ Bernoulli(p)
-    the mean of g_i(1_S) (1/2) ([i in S]/p + [i not in S]/(1-p)), at p = 1/2 the plain
-    average. A unit is one subset with a seed of its own. Off by the rule's error,
-    -(1/12) E d^2 g_i / dw_i^2 to leading order.
+    (1/2) E[g_i(1_S) | i in S] + (1/2) E[g_i(1_S) | i not in S], at p = 1/2 the plain
+    average of g_i(1_S), else that of `trapezoid_ends` times it. A unit is one subset
+    with a seed of its own. Off by the rule's error, (1/12) E d^2 g_i / dw_i^2 to
+    leading order.
     """
 
     @property
@@ -61,7 +63,7 @@ class Trapezoid:
         """The rule in words, for results."""
         return "trapezoid over random subsets"
 
-    def n_models(self, n_units: int, n_coordinates: int) -> int:
+    def n_models(self, n_units: int, n_rows: int) -> int:
         """Return one training a unit."""
         return n_units
 
@@ -70,7 +72,7 @@ class Trapezoid:
         by: ModelDerivatives,
         problem: Problem,
         p: float,
-        coordinates: tuple[int, ...],
+        paths: Paths,
         *,
         n_units: int,
         seed: int,
@@ -78,21 +80,18 @@ class Trapezoid:
         progress: Progress | None = None,
     ) -> Units:
         """Return one estimate a subset."""
-        n_train = problem.description.n_train
+        players = list(paths.players)
         law, rows = Bernoulli(p=p, n_models=n_units, seed=seed), torch.arange(n_units)
-        masks = law.weights(rows, n_train)
-        directions = unit_directions(coordinates, n_units, n_train)
+        masks = law.weights(rows, paths.n_players)
         found = by.at_models(
             problem,
-            masks,
+            paths.over_examples(masks),
             law.seeds(rows),
-            directions,
+            paths.vectors(n_units),
             engine=engine,
             progress=progress,
         )
-        inside = masks[:, list(coordinates)]
-        ends = 0.5 * (inside / p + (1 - inside) / (1 - p))
-        return found * ends[:, :, None]
+        return found * trapezoid_ends(masks[:, players], p)[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +110,16 @@ class OwnWeight:
         """The rule in words, for results."""
         return "random places of each own weight"
 
-    def n_models(self, n_units: int, n_coordinates: int) -> int:
+    def n_models(self, n_units: int, n_rows: int) -> int:
         """Return two trainings a unit and coordinate."""
-        return 2 * n_units * n_coordinates
+        return 2 * n_units * n_rows
 
     def units(
         self,
         by: ModelDerivatives,
         problem: Problem,
         p: float,
-        coordinates: tuple[int, ...],
+        paths: Paths,
         *,
         n_units: int,
         seed: int,
@@ -128,51 +127,46 @@ class OwnWeight:
         progress: Progress | None = None,
     ) -> Units:
         """Return one estimate a unit and coordinate."""
-        n_train, n = problem.description.n_train, len(coordinates)
-        pairs = torch.arange(n_units * n)
-        weights = self._weights(p, coordinates, pairs, n_train, seed)
-        own = torch.tensor(coordinates).repeat(2 * n_units)
-        lanes = torch.arange(len(weights))
-        directions = torch.zeros(len(weights), 1, n_train, dtype=torch.float64)
-        directions[lanes, 0, own] = 1.0
-        seeds = model_seeds(seed, lanes)
-        others = weights.clone()
-        others[lanes, own] = 0.0
-        jumps = others.sum(1) == 0
+        n, drawn = len(paths.directions), torch.arange(n_units * len(paths.directions))
+        masks, own = self._masks(p, paths, drawn, seed)
+        lanes = torch.arange(len(masks))
+        units = torch.zeros_like(masks)
+        units[lanes, own] = 1.0
+        directions, seeds = paths.over_examples(units), model_seeds(seed, lanes)
+        jumps = (masks * (1 - units)).sum(1) == 0
         if problem.description.normalisation != "sum":
             jumps[:] = False
-        found = weights.new_zeros(len(weights), problem.description.n_targets)
-        found[jumps] = _rises(problem, directions[jumps, 0], seeds[jumps])
+        found = masks.new_zeros(len(masks), problem.description.n_targets)
+        found[jumps] = _rises(problem, directions[jumps], seeds[jumps])
         smooth = ~jumps
-        found[smooth] = by.at_models(
-            problem,
-            weights[smooth],
-            seeds[smooth],
-            directions[smooth],
-            engine=engine,
-            progress=progress,
-        )[:, 0]
+        if bool(smooth.any()):
+            found[smooth] = by.at_models(
+                problem,
+                paths.over_examples(masks[smooth]),
+                seeds[smooth],
+                directions[smooth, None],
+                engine=engine,
+                progress=progress,
+            )[:, 0]
         return found.unflatten(0, (2, n_units, n)).mean(0)
 
-    def _weights(
-        self,
-        p: float,
-        coordinates: tuple[int, ...],
-        pairs: Tensor,
-        n_train: int,
-        seed: int,
-    ) -> Float[Tensor, "models train"]:
-        """Return 1_{S-i} + t e_i of all first subsets, then of their opposites."""
+    def _masks(
+        self, p: float, paths: Paths, drawn: Tensor, seed: int
+    ) -> tuple[Float[Tensor, "models players"], Int64[Tensor, " models"]]:
+        """Return 1_{S-i} + t e_i of all first subsets, then of their opposites, and i.
+
+        `drawn` numbers the first subsets, those of a unit in the order of the rows.
+        """
         law = Bernoulli(p=p, seed=seed)
         masks = torch.stack([
-            law.weights(pairs, n_train),
-            law.antithetic_weights(pairs, n_train),
+            law.weights(drawn, paths.n_players),
+            law.antithetic_weights(drawn, paths.n_players),
         ])
-        t = uniforms(seed, Purpose.OWN_WEIGHT, pairs, torch.zeros(1).long())[:, 0]
-        own = torch.tensor(coordinates).repeat(len(pairs) // len(coordinates))
-        masks[0, pairs, own] = t
-        masks[1, pairs, own] = 1 - t
-        return masks.flatten(0, 1)
+        t = uniforms(seed, Purpose.OWN_WEIGHT, drawn, torch.zeros(1).long())[:, 0]
+        own = torch.tensor(paths.players).repeat(len(drawn) // len(paths.players))
+        masks[0, drawn, own] = t
+        masks[1, drawn, own] = 1 - t
+        return masks.flatten(0, 1), own.repeat(2)
 
 
 def _rises(
