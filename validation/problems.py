@@ -258,9 +258,9 @@ def _digits_targets() -> Network:
 
 
 def leaked_digits() -> PlantedCopies:
-    """Return digits with 1 to 4 copies of 24 targets: exact ones, noisy ones."""
-    noises = (0.0, 0.5, 1.0)
-    plan = [Copies(target=t, k=1 + t % 4, noise=noises[t // 8]) for t in range(24)]
+    """Return digits with 1 to 4 copies of every target: exact ones, noisy ones."""
+    noises = (0.0, 0.5, 0.0, 1.0)
+    plan = [Copies(target=t, k=1 + t % 4, noise=noises[t // 4 % 4]) for t in range(30)]
     return plant_copies(digits(), plan)
 
 
@@ -271,7 +271,7 @@ def copied_digits() -> PlantedCopies:
 
 def interpolated_digits() -> PlantedCopies:
     """Return few digits, odd or even, with four exact copies of ten targets."""
-    data = digits(n_train=40)
+    data = digits(n_train=15)
     parity = {
         f"y_{split}": (getattr(data, f"y_{split}") % 2 * 2 - 1).double()
         for split in ("train", "target", "held_out")
@@ -320,7 +320,7 @@ THOROUGH: dict[str, Setting] = {
     "digits-rough-count": _neural(partial(_rough_digits, "count"), _ROUGH_DIGITS),
     "digits-leaked": _neural(
         partial(_smooth, leaked_digits),
-        "The digits network, with copies of 24 targets among its examples.",
+        "The digits network, with copies of all targets among its examples.",
     ),
     "digits-copied": _neural(
         partial(_smooth, copied_digits),
