@@ -5,8 +5,8 @@ from torch import Tensor
 
 
 def trapezoid_ends(
-    masks: Float[Tensor, "models players"], p: float
-) -> Float[Tensor, "models players"]:
+    masks: Float[Tensor, "*models players"], p: float
+) -> Float[Tensor, "*models players"]:
     r"""Return a_mi = (1/2) ([i in S_m]/p + [i not in S_m]/(1 - p)).
 
     With S ~ Bernoulli(p) the mean of a_i g_i(1_S) is

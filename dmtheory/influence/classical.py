@@ -11,6 +11,7 @@ from torch import Tensor
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least, check_finite
 from dmtheory.derivatives.method import At, resolved_point
+from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.derivatives.units import from_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import check_coordinates
@@ -117,7 +118,8 @@ def influence(
             store, problem, plain, rule, chosen, progress
         )
     if isinstance(point, Bernoulli):
-        units = _trapezoid(units, trained.weights[:, list(chosen)].cpu(), point.p)
+        masks = trained.weights[:, list(chosen)].cpu()
+        units = units * trapezoid_ends(masks, point.p)[:, :, None]
     drawn = isinstance(point, Bernoulli) or not description.deterministic
     given = "given " if parameters is not None else ""
     found = from_units(
@@ -231,10 +233,3 @@ def _given(
     return Trained(
         params=params, weights=point.repeat(len(params), 1).to(params.device)
     )
-
-
-def _trapezoid(units: Tensor, weights: Tensor, p: float) -> Tensor:
-    """Weight each model so that both ends of an example's own weight count half."""
-    inside = (weights > 0).double()
-    ends = 0.5 * (inside / p + (1 - inside) / (1 - p))
-    return units * ends[:, :, None]

@@ -15,6 +15,7 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
 from dmtheory.derivatives.method import At
+from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.influence.curvature import Curvature, GaussNewton
 from dmtheory.influence.gradient_product import forces
@@ -219,8 +220,7 @@ def _ends(weights: Tensor, at: At) -> Tensor:
     """Return weights of the trapezoid rule over an example's own weight, if any."""
     if not isinstance(at, Bernoulli):
         return torch.ones_like(weights)
-    inside = (weights > 0).double()
-    return 0.5 * (inside / at.p + (1 - inside) / (1 - at.p))
+    return trapezoid_ends(weights, at.p)
 
 
 def _errors(
