@@ -10,7 +10,16 @@ import torch
 from dmtheory.attribution import Attribution
 from dmtheory.catalogue import ready_problem
 from dmtheory.cli import options
-from dmtheory.cli.derivative_methods import ESTIMATORS, METHODS, RULES, Asked, Plan
+from dmtheory.cli.derivative_methods import (
+    ESTIMATORS,
+    METHODS,
+    MODES,
+    RULES,
+    SUBSET_RULES,
+    WAYS,
+    Asked,
+    Plan,
+)
 from dmtheory.console import progress_bars
 from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
 from dmtheory.derivatives.method import At
@@ -41,8 +50,16 @@ from dmtheory.responses.collect import Progress
 )
 @click.option("--step", type=float, help="Difference step; 0.05 by default.")
 @click.option("--steps", help="A ladder of steps, such as 0.2,0.1,0.05.")
-@click.option("--rule", type=click.Choice(list(RULES)), help="Of differences; central.")
-@click.option("--seeds", type=int, help="Training seeds of differences; 20.")
+@click.option(
+    "--rule",
+    type=click.Choice([*RULES, *SUBSET_RULES]),
+    help="Of differences, central; the last two of averaged, trapezoid.",
+)
+@click.option(
+    "--seeds",
+    type=int,
+    help="Training seeds, at bernoulli:P units of subsets; 20, of pathwise 10.",
+)
 @click.option("--groups", type=int, help="Move this many random groups of examples.")
 @click.option("--pairs", type=int, help="Pairs of directions; twice the examples.")
 @click.option(
@@ -55,6 +72,22 @@ from dmtheory.responses.collect import Progress
     "--estimator",
     type=click.Choice(list(ESTIMATORS)),
     help="Of the regression on directions; ols.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    help="Of pathwise: by targets or by examples; the fewer of them.",
+)
+@click.option("--memory", type=int, help="MiB that pathwise may take; 128.")
+@click.option(
+    "--by",
+    type=click.Choice(WAYS),
+    help="What is averaged over models of subsets; pathwise.",
+)
+@click.option(
+    "--damping",
+    type=float,
+    help="Of --by influence, added to the Gauss-Newton curvature; 0.",
 )
 @options.normalisation
 @options.seed(1)
@@ -72,7 +105,11 @@ def derive(
     as_json: bool,
     **own: Any,
 ) -> None:
-    """Estimate dF/dw by retraining: differences over seeds, or random directions.
+    """Estimate dF/dw by retraining, or by differentiating what was trained.
+
+    Any problem has finite differences and random directions; pathwise needs training
+    step by step, implicit a convex problem; averaged is either, or influence, over
+    models of random subsets.
 
     Example: dmtheory derive --problem diabetes-ridge --at 0.5 --out derivative.npz
     """

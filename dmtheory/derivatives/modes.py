@@ -32,6 +32,25 @@ class Mode(Protocol):
         ...
 
 
+# Bytes that the models of a chunk may take together.
+MEMORY = 2**27
+
+
+def fewest_products(n_directions: int, n_targets: int, memory: int = MEMORY) -> Mode:
+    """Return the mode that takes fewer products: the fewer of directions and targets.
+
+    Args:
+        n_directions: Directions that are asked for, of each model.
+        n_targets: Targets.
+        memory: Bytes that the models of a chunk may take together.
+
+    Returns:
+        The mode.
+    """
+    mode = ForwardMode if n_directions < n_targets else ReverseMode
+    return mode(memory=memory)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReverseMode:
     """Adjoints of every target, pulled back from the last step to the first.
@@ -47,7 +66,7 @@ class ReverseMode:
             take more steps again.
     """
 
-    memory: int = 2**27
+    memory: int = MEMORY
     snapshots: int | None = None
 
     def __post_init__(self) -> None:
@@ -110,7 +129,7 @@ class ForwardMode:
             and one direction whatever it is.
     """
 
-    memory: int = 2**27
+    memory: int = MEMORY
 
     def __post_init__(self) -> None:
         check_at_least(self.memory, 1, "memory")

@@ -10,7 +10,7 @@ from torch import Tensor
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.along import Along, Examples
-from dmtheory.derivatives.modes import ForwardMode, Mode, ReverseMode
+from dmtheory.derivatives.modes import Mode, fewest_products
 from dmtheory.derivatives.smoothness import JUMPING
 from dmtheory.derivatives.steps import Unrollable
 from dmtheory.derivatives.subset_average import Trapezoid
@@ -145,9 +145,7 @@ class Pathwise:
             )
         n_train, n_targets = weights.shape[1], problem.description.n_targets
         n_directions = n_train if directions is None else directions.shape[1]
-        mode = self.mode
-        if mode is None:
-            mode = ForwardMode() if n_directions < n_targets else ReverseMode()
+        mode = self.mode or fewest_products(n_directions, n_targets)
         parts = _chunks(
             weights, seeds, directions, mode.chunk(steps, n_directions, n_targets)
         )

@@ -1,6 +1,7 @@
 """`dmtheory derive` as a user runs it, by every method."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,21 @@ from samples import normal
 
 from dmtheory import (
     Attribution,
+    AveragedDerivative,
+    ByInfluence,
     DifferenceOfMeans,
     Examples,
     FiniteDifference,
     Forward,
+    ForwardMode,
+    GaussNewton,
     Groups,
+    Implicit,
     Ladder,
+    OwnWeight,
+    Pathwise,
     RandomDirections,
+    ReverseMode,
     Richardson,
     Ridge,
     designs,
@@ -94,6 +103,46 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ),
             {"coordinates": SOME},
         ),
+        (
+            "--method random-directions --groups 5 --coordinates 2",
+            RandomDirections(
+                along=Groups(
+                    groups=GROUPS, chosen=designs.random_coordinates(5, 2, seed=1)
+                )
+            ),
+            {},
+        ),
+        ("--method implicit --at 0.5", Implicit(), {"at": 0.5}),
+        (
+            "--method implicit --groups 5 --coordinates 2",
+            Implicit(
+                along=Groups(
+                    groups=GROUPS, chosen=designs.random_coordinates(5, 2, seed=1)
+                )
+            ),
+            {},
+        ),
+        (
+            "--method implicit --at bernoulli:0.3 --seeds 4 --coordinates 3",
+            Implicit(n_subsets=4),
+            {"coordinates": SOME, "at": designs.Bernoulli(p=0.3)},
+        ),
+        (
+            "--method averaged --by implicit --rule own-weight --seeds 3 "
+            "--coordinates 3 --at bernoulli:0.3",
+            AveragedDerivative(by=Implicit(), rule=OwnWeight(), n_units=3),
+            {"coordinates": SOME, "at": designs.Bernoulli(p=0.3)},
+        ),
+        (
+            "--method averaged --by influence --damping 0.1 --groups 5 --seeds 3 "
+            "--at bernoulli:0.5",
+            AveragedDerivative(
+                by=ByInfluence(curvature=GaussNewton(), damping=0.1),
+                n_units=3,
+                along=Groups(groups=GROUPS),
+            ),
+            {"at": designs.Bernoulli(p=0.5)},
+        ),
     ],
 )
 def test_every_method_is_that_of_the_library(
@@ -108,6 +157,157 @@ def test_every_method_is_that_of_the_library(
     if expected.stderr is not None:
         assert found.stderr is not None
         assert torch.equal(found.stderr, expected.stderr)
+
+
+SMALL = """
+import torch
+
+from dmtheory.data import digits
+from dmtheory.problems import MLP, SGD, BlackBox, Description, Network
+
+
+def network(**changes):
+    return Network(
+        make_module=MLP((64, 4, 10)),
+        data=digits(n_train=30, n_targets=5),
+        training=SGD(epochs=2, batch_size=10),
+        **changes,
+    )
+
+
+small = network()
+single = network(dtype=torch.float32)
+black_box = BlackBox(
+    description=Description(
+        name="made-up",
+        digest="made-up",
+        output="sum",
+        normalisation="count",
+        step_policy="fixed",
+        train_labels=("a", "b", "c"),
+        target_labels=("question",),
+    ),
+    train_and_measure=lambda weights, seeds: weights.sum(1, keepdim=True),
+)
+flips = BlackBox(
+    description=Description(
+        name="made-up",
+        digest="flips",
+        output="accuracy",
+        normalisation="count",
+        step_policy="fixed",
+        train_labels=("a", "b", "c"),
+        target_labels=("question",),
+    ),
+    train_and_measure=lambda weights, seeds: (weights[:, :1] > 1).double(),
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "derive_problems.py"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+def run_own(path: Path, name: str, arguments: str) -> Result:
+    stated = ["--problem", f"{path}:{name}", "--out", "a.npz", *arguments.split()]
+    return CliRunner().invoke(cli, ["derive", *stated])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "stated"),
+    [
+        ("--method pathwise --seeds 3", Pathwise(n_seeds=3, mode=ReverseMode()), {}),
+        (
+            "--method pathwise --coordinates 3 --seeds 3",
+            Pathwise(n_seeds=3, mode=ForwardMode()),
+            {"coordinates": designs.random_coordinates(30, 3, seed=1)},
+        ),
+        (
+            "--method pathwise --coordinates 3 --mode reverse --memory 1 --at 0.5",
+            Pathwise(mode=ReverseMode(memory=2**20)),
+            {"coordinates": designs.random_coordinates(30, 3, seed=1), "at": 0.5},
+        ),
+        (
+            "--method pathwise --groups 4 --mode forward --memory 1 --seeds 2 "
+            "--at bernoulli:0.5",
+            Pathwise(
+                n_seeds=2,
+                mode=ForwardMode(memory=2**20),
+                along=Groups(groups=designs.random_groups(30, 4, seed=1)),
+            ),
+            {"at": designs.Bernoulli(p=0.5)},
+        ),
+        (
+            "--method averaged --seeds 2 --at bernoulli:0.5",
+            AveragedDerivative(by=Pathwise(mode=ReverseMode()), n_units=2),
+            {"at": designs.Bernoulli(p=0.5)},
+        ),
+        (
+            "--method averaged --rule own-weight --seeds 2 --coordinates 3 "
+            "--at bernoulli:0.5",
+            AveragedDerivative(
+                by=Pathwise(mode=ForwardMode()), rule=OwnWeight(), n_units=2
+            ),
+            {
+                "coordinates": designs.random_coordinates(30, 3, seed=1),
+                "at": designs.Bernoulli(p=0.5),
+            },
+        ),
+    ],
+)
+def test_through_training_too(
+    own_problems: Path, arguments: str, method: Any, stated: dict[str, Any]
+) -> None:
+    done = run_own(own_problems, "small", f"{arguments} --json")
+    assert done.exit_code == 0, f"{done.output} {done.exception}"
+    found = load_attribution(Path("a.npz"))
+    problem = ready_problem(f"{own_problems}:small")
+    expected = response_derivative(problem, method, **{"seed": 1, **stated})
+    assert torch.equal(found.scores, expected.scores)
+    assert found.estimand == expected.estimand
+    assert found.train_labels == expected.train_labels
+    said = json.loads(done.stdout)
+    assert (said["models"], said["method"]) == (expected.n_models, expected.method)
+    assert expected.stderr is not None
+    median = float(np.median(expected.stderr.numpy()))
+    assert said["median standard error"] == pytest.approx(median)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("black_box", "--method pathwise", "must offer its training step by step"),
+        ("black_box", "--method implicit", "must be convex and solved to its optimum"),
+        (
+            "black_box",
+            "--method averaged --by influence --at bernoulli:0.5",
+            "must offer its losses and outputs as functions",
+        ),
+        ("black_box", "--method averaged --at bernoulli:0.5", "got BlackBox"),
+        ("flips", "--method pathwise", "output must be smooth for a pathwise"),
+        ("single", "--method pathwise", "must train in float64 for a pathwise"),
+        (
+            "single",
+            "--method averaged --by influence --damping 0.1 --at bernoulli:0.5",
+            "float64",
+        ),
+        ("small", "--method implicit", "got Network: use Pathwise"),
+        ("small", "--method averaged", "at must be a subset law for an averaged"),
+        ("small", "--method pathwise --seeds 0", "n_seeds must be at least 1, got 0"),
+        ("small", "--method pathwise --memory 0", "memory must be at least 1, got 0"),
+    ],
+)
+def test_what_a_method_cannot_serve_is_one_line(
+    own_problems: Path, name: str, arguments: str, message: str
+) -> None:
+    done = run_own(own_problems, name, arguments)
+    assert isinstance(done.exception, ValueError)
+    assert re.search(message, str(done.exception))
+    assert "\n" not in str(done.exception)
+    assert not Path("a.npz").exists()
 
 
 def test_twice_as_many_pairs_as_examples_by_default() -> None:
@@ -149,7 +349,23 @@ def test_json_tells_the_ladder_and_the_error() -> None:
         ("--pairs 5", "pairs needs --method random-directions, got finite-difference"),
         (
             "--method random-directions --seeds 3",
-            "seeds needs --method finite-difference, got random-directions",
+            "seeds needs --method finite-difference or pathwise or implicit or "
+            "averaged, got random-directions",
+        ),
+        ("--mode forward", "mode needs --method pathwise or averaged, got finite-d"),
+        ("--method pathwise --by implicit", "by needs --method averaged, got pathwise"),
+        (
+            "--method averaged --by implicit --memory 4",
+            "memory needs --by pathwise, got implicit",
+        ),
+        ("--method averaged --damping 1", "damping needs --by influence, got pathwise"),
+        (
+            "--rule own-weight",
+            "rule must be central or forward or richardson for --method finite-diff",
+        ),
+        (
+            "--method averaged --rule forward",
+            "rule must be trapezoid or own-weight for --method averaged, got forward",
         ),
         ("--step 0.1 --steps 0.1,0.2", "give one of --step and --steps"),
         ("--steps 0.1;0.2", "steps must look like 0.2,0.1,0.05, got '0.1;0.2'"),
