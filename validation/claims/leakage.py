@@ -14,7 +14,7 @@ from validation.problems import copied_digits, interpolated_digits, leaked_digit
 from validation.verdict import SUPPORTED, Part
 
 LEAKED, COPIED, INTERPOLATED = "digits-leaked", "digits-copied", "parity-interpolated"
-SUBSETS, SEEDS = {COPIED: 32, INTERPOLATED: 400}, 8
+SUBSETS, SEEDS = {COPIED: 32, INTERPOLATED: 40}, 8
 # A random order's is below .01.
 RECALL = 0.3
 # Distance, as a share of the median, that makes a natural near-duplicate.
