@@ -1,5 +1,6 @@
 """`python -m validation`: list the claims, run a suite."""
 
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +17,18 @@ from reports.build import build_report
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
 from validation.problems import SMALL, THOROUGH
-from validation.runner import included, point_latest, run_suite, write_run
+from validation.runner import (
+    included,
+    point_latest,
+    run_suite,
+    write_attributions,
+    write_run,
+)
 
 SUITES = {"small": SMALL, "thorough": THOROUGH}
 SCALES = ("C", "V", "M")
 PROCESSES = 2
+_NUMBER = ("value", "low", "high")
 
 
 @click.group(no_args_is_help=True)
@@ -42,10 +50,18 @@ def list_claims() -> None:
 @click.option("--claims", help="Claim ids, separated by commas; all by default.")
 @click.option("--scale", help="Scales among C, V, M, separated by commas.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the run.")
+@click.option("--budget", help="Begin no entry after this long, such as 25m or 90s.")
 def run(
-    suite: str, out: Path | None, claims: str | None, scale: str | None, seed: int
+    suite: str,
+    out: Path | None,
+    claims: str | None,
+    scale: str | None,
+    seed: int,
+    budget: str | None,
 ) -> int:
     """Run SUITE and write results.json, environment.json and report.html.
+
+    `small` takes two minutes, `thorough` has all claims and may take an hour.
 
     The exit status is 1 when a verdict differs from the expected one.
 
@@ -73,10 +89,12 @@ def run(
             f"claims and scale must meet in an entry, but none of "
             f"{', '.join(chosen)} is decided at {', '.join(scales)}"
         )
+    seconds = None if budget is None else _seconds(budget)
     torch.set_num_threads(1)
     command = f"python -m validation run {suite} --seed {seed}"
     command += f" --claims {claims}" if claims else ""
     command += f" --scale {scale}" if scale else ""
+    command += f" --budget {budget}" if budget else ""
     with progress_bars() as progress, process_pool(PROCESSES) as engine:
         laboratory = Laboratory(
             SUITES[suite], seed=seed, engine=engine, progress=progress
@@ -89,12 +107,21 @@ def run(
             engine=engine,
             command=command,
             progress=progress,
+            budget=seconds,
         )
     write_run(result, folder)
+    write_attributions(laboratory, folder / "attributions")
     page = build_report(folder)
     if out is None:
         point_latest(folder)
     return _print_verdicts(result, page)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if found is None:
+        raise click.UsageError(f"budget must look like 90s, 25m or 1h, got {text!r}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:
@@ -111,8 +138,8 @@ def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:
 def _print_verdicts(result: dict[str, Any], page: Path) -> int:
     table = Table("claim", "at", "problem", "verdict", "expected", "headline number")
     for claim in result["claims"]:
-        part = claim["parts"][0]
-        number = "not finite"
+        number = "not begun" if not claim["parts"] else "not finite"
+        part = claim["parts"][0] if claim["parts"] else dict.fromkeys(_NUMBER)
         if None not in (part["value"], part["low"], part["high"]):
             number = f"{part['value']:.4g}"
             if part["low"] != part["high"]:

@@ -51,7 +51,9 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
     parts = claim.judge(evidence, entry)
     chosen = [c for c in CONTROLS if c.kind in claim.notices]
     if measured.matrix:
-        chosen = [*CONTROLS, *MORE_CONTROLS]
+        # What knows no scale passes every wrong scale, after many seconds.
+        scales = {SCALE, "divisor"} if SCALE not in claim.notices else set()
+        chosen = [c for c in (*CONTROLS, *MORE_CONTROLS) if c.kind not in scales]
     controls = [_judged_wrong(claim, entry, evidence, control) for control in chosen]
     relation = _relation(*claim.drawn(evidence))
     missed = [c["name"] for c in controls if c["required"] and c["passed"]]
@@ -157,3 +159,28 @@ def _noticed(claim: Claim, entry: Entry, evidence: Evidence) -> dict[str, float 
         return None
 
     return {"above": first(FACTORS), "below": first(tuple(1 / f for f in FACTORS))}
+
+
+def not_begun(claim: Claim, entry: Entry, budget: float) -> dict[str, Any]:
+    """Return an entry of results.json that the budget did not reach."""
+    return {
+        "id": claim.id,
+        "title": claim.title,
+        "statement": claim.statement,
+        "source": claim.source,
+        "scale": entry.scale,
+        "problem": entry.problem,
+        "verdict": INCONCLUSIVE,
+        "expected": claim.expected,
+        "passed": False,
+        "parts": [],
+        "statistics": {},
+        "tolerance": [None, None],
+        "models_trained": 0,
+        "seconds": 0.0,
+        "reason": f"not begun: the budget of {budget:.0f} s was spent; give it more",
+        "estimands": [],
+        "controls": [],
+        "noticed_slopes": None,
+        "figure": None,
+    }

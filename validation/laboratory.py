@@ -1,5 +1,6 @@
 """The suite's laboratory: every estimate is made once and shared by the claims."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -271,6 +272,13 @@ class Laboratory:
     ) -> Attribution:
         """Return an estimate that a claim makes itself, kept under a key of its own."""
         return self._keep(key, make)
+
+    def kept(self) -> dict[str, Attribution]:
+        """Return every estimate that was made, by a name that a file may have."""
+        return {
+            re.sub(r"[^\w.-]+", "-", " ".join(map(str, key))): attribution
+            for key, attribution in self._kept.items()
+        }
 
     def coordinates(self, name: str, n: int | None) -> tuple[int, ...]:
         """Return the examples whose derivative is taken: n drawn uniformly, or all.

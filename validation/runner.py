@@ -4,18 +4,19 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dmtheory.engines.base import Engine, run_all
+from dmtheory.files import save_attribution
 from dmtheory.identity import digest
 from validation.cases import CASES, case
 from validation.claim import Claim, Entry
 from validation.claims import CLAIMS
 from validation.environment import commit, environment
-from validation.judging import Measured, judge_entry
+from validation.judging import Measured, judge_entry, not_begun
 from validation.laboratory import Laboratory, Setting
 
 
@@ -33,6 +34,7 @@ def run_suite(
     engine: Engine,
     command: str,
     progress: Callable[[str, int, int], None],
+    budget: float | None = None,
 ) -> dict[str, Any]:
     """Decide the claims and return the run as plain values.
 
@@ -44,6 +46,8 @@ def run_suite(
         engine: Where judgements run.
         command: The command that reproduces the run.
         progress: Called with (what, done, in all).
+        budget: Seconds after which no further entry is begun; those left out are
+            inconclusive and say so.
 
     Returns:
         The content of results.json.
@@ -56,9 +60,13 @@ def run_suite(
         if entry.scale in scales and entry.suite in included(suite)
     ]
     matrix = suite != "small"
-    measured = [
-        _measure(laboratory, claim, entry, matrix=matrix) for claim, entry in chosen
-    ]
+    measured, unbegun = [], []
+    for claim, entry in chosen:
+        spent = time.perf_counter() - clock
+        if budget is not None and spent > budget:
+            unbegun.append(not_begun(claim, entry, budget))
+        else:
+            measured.append(_measure(laboratory, claim, entry, matrix=matrix))
     judged = run_all(
         engine,
         judge_entry,
@@ -66,6 +74,7 @@ def run_suite(
         lambda n: progress("judging", n, len(measured)),
     )
     names = list(dict.fromkeys(entry.problem for _, entry in chosen))
+    begun = {entry.entry.problem for entry in measured}
     return {
         "suite": suite,
         "commit": commit(),
@@ -75,8 +84,8 @@ def run_suite(
         "command": command,
         "environment": environment(),
         "problems": [_problem(laboratory, name) for name in names],
-        "claims": judged,
-        "cases": [case(laboratory, name) for name in CASES if name in names],
+        "claims": judged + unbegun,
+        "cases": [case(laboratory, name) for name in CASES if name in begun],
         "models_trained": laboratory.models_trained,
         "seconds": time.perf_counter() - clock,
     }
@@ -104,6 +113,14 @@ def write_run(run: dict[str, Any], folder: Path) -> None:
         partial = path.with_suffix(".partial")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(path)
+
+
+def write_attributions(laboratory: Laboratory, folder: Path) -> None:
+    """Write every estimate that was kept, without its units, one file each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, attribution in laboratory.kept().items():
+        plain = replace(attribution, units=None)
+        save_attribution(plain, folder / f"{name}.npz")
 
 
 def point_latest(folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dmtheory.files import load_attribution
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -39,6 +41,21 @@ def test_exact_claims_from_command_to_report(tmp_path: Path) -> None:
     assert str(latest.resolve().name) in done.stdout
 
 
+def test_what_the_budget_does_not_reach_is_open_and_the_estimates_are_kept(
+    tmp_path: Path,
+) -> None:
+    chosen = ("--claims", "interior-undetermined,one-over-n,bridge", "--scale", "C")
+    done = run("run", "thorough", *chosen, "--budget", "0s", "--out", "a", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "not begun: the budget of 0 s was spent" in done.stdout
+    claims = json.loads((tmp_path / "a" / "results.json").read_text())["claims"]
+    assert {claim["verdict"] for claim in claims} == {"inconclusive"}
+    run("run", "thorough", "--claims", "one-over-n", "--scale", "C", cwd=tmp_path)
+    folder = tmp_path / "runs" / "thorough" / "latest" / "attributions"
+    kept = [load_attribution(path) for path in folder.iterdir()]
+    assert {one.estimand.quantity for one in kept} == {"influence", "leave-one-out"}
+
+
 def test_same_seed_same_numbers(tmp_path: Path) -> None:
     runs = []
     for name in ("a", "b"):
@@ -55,6 +72,7 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
         (("run", "medium"), "suite must be one of small, thorough"),
         (("run", "small", "--claims", "bridge,nonsense"), "'nonsense'"),
         (("run", "small", "--scale", "X"), "scale must be among C, V, M"),
+        (("run", "small", "--budget", "fast"), "budget must look like 90s"),
         (("run", "small", "--seed", "-1"), "seed must be >= 0"),
         (("run", "small", "--seed", "x"), "not a valid integer"),
         (("run", "small", "--out", "full"), "out must be a new or empty folder"),
