@@ -203,7 +203,7 @@ CLAIM = Claim(
     entries=(
         Entry(scale="C", problem="random-functions"),
         Entry(scale="V", problem="breast-cancer-sum"),
-        Entry(scale="V", problem="diabetes-sum"),
+        Entry(scale="V", problem="diabetes-sum", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

@@ -118,7 +118,7 @@ CLAIM = Claim(
     source="The post's corollary; theory 3.3",
     expected=SUPPORTED,
     entries=(
-        Entry(scale="V", problem="breast-cancer-sum"),
+        Entry(scale="V", problem="breast-cancer-sum", suite="thorough"),
         Entry(scale="V", problem="diabetes-sum"),
     ),
     measure=measure,
