@@ -60,7 +60,7 @@ def test_an_exact_claim_notices_everything_down_to_one_percent(
 
 def test_a_claim_of_rank_has_no_smallest_slope(laboratory: Laboratory) -> None:
     claim = CLAIMS["noise-law"]
-    entry = Entry(scale="V", problem="diabetes-sum")
+    entry = Entry(scale="V", problem="breast-cancer-sum")
     evidence = claim.measure(laboratory, entry)
     found = judge_entry(
         Measured(
