@@ -9,6 +9,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.by_models import ModelDerivatives, contracted
+from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.subset_average import SubsetRule, Trapezoid
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
@@ -43,6 +44,9 @@ class AveragedDerivative:
     along: Along = Examples()  # noqa: RUF009 -- frozen, without state
 
     def __post_init__(self) -> None:
+        check_strategy(self.by, ModelDerivatives, "by", "Pathwise() or Implicit()")
+        check_strategy(self.rule, SubsetRule, "rule", "Trapezoid()")
+        check_strategy(self.along, Along, "along", "Groups(groups=...)")
         check_at_least(self.n_units, 1, "n_units")
 
     def derive(

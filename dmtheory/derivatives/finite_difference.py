@@ -20,6 +20,7 @@ from dmtheory.derivatives.ladder import Ladder, StepChoice, chosen_step
 from dmtheory.derivatives.method import At, resolved
 from dmtheory.derivatives.smoothness import warn_of_jumps
 from dmtheory.derivatives.stencils import Central, DifferenceRule
+from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.units import (
     check_none_diverged,
     from_labelled_units,
@@ -76,6 +77,8 @@ class FiniteDifference:
         if not isinstance(self.step, Ladder):
             check_positive(self.step, "step")
         check_at_least(self.n_seeds, 1, "n_seeds")
+        check_strategy(self.rule, DifferenceRule, "rule", "Forward()")
+        check_strategy(self.along, Along, "along", "Groups(groups=...)")
 
     @property
     def steps(self) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.by_models import contracted
+from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.subset_average import Trapezoid
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
@@ -47,6 +48,7 @@ class Implicit:
 
     def __post_init__(self) -> None:
         check_at_least(self.n_subsets, 1, "n_subsets")
+        check_strategy(self.along, Along, "along", "Groups(groups=...)")
 
     @property
     def name(self) -> str:

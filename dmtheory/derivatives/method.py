@@ -64,13 +64,26 @@ def resolved(
         One weight an example, or the law; and the examples.
 
     Raises:
+        TypeError: If coordinates are no whole numbers.
         ValueError: If a coordinate, a weight or the seed is out of range.
     """
     n_train = problem.description.n_train
-    chosen = tuple(range(n_train) if coordinates is None else coordinates)
+    chosen = _whole(range(n_train) if coordinates is None else coordinates)
     check_coordinates(chosen, n_train)
     check_seed(seed)
     return resolved_point(at, n_train), chosen
+
+
+def _whole(coordinates: Sequence[int]) -> tuple[int, ...]:
+    """Return numbers of examples as plain integers; a mask is none."""
+    entries = torch.as_tensor(coordinates).tolist()
+    for entry in entries:
+        if isinstance(entry, bool) or not isinstance(entry, int):
+            raise TypeError(
+                f"coordinates must be numbers of examples, got {entry!r}: those of a "
+                "mask are mask.nonzero()"
+            )
+    return tuple(entries)
 
 
 def resolved_point(at: At, n_train: int) -> Float[Tensor, " train"] | Bernoulli:

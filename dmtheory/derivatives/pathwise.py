@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.func import jacrev
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
@@ -13,6 +14,7 @@ from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.modes import Mode, fewest_products
 from dmtheory.derivatives.smoothness import JUMPING
 from dmtheory.derivatives.steps import Unrollable
+from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.subset_average import Trapezoid
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
@@ -48,6 +50,9 @@ class Pathwise:
 
     def __post_init__(self) -> None:
         check_at_least(self.n_seeds, 1, "n_seeds")
+        check_strategy(self.along, Along, "along", "Groups(groups=...)")
+        if self.mode is not None:
+            check_strategy(self.mode, Mode, "mode", "ReverseMode()")
 
     @property
     def name(self) -> str:
@@ -158,7 +163,10 @@ class Pathwise:
             found = run_all(
                 workers, partial(_differentiated, smooth, mode), parts, done
             )
-        return _checked(torch.cat(found), smooth)
+        derivatives = _finite(torch.cat(found))
+        if not bool(derivatives.any()):
+            _check_moves(smooth, steps.parameters(steps.first())[0])
+        return derivatives
 
 
 def _differentiated(problem: Unrollable, mode: Mode, chunk: _Chunk) -> Tensor:
@@ -210,18 +218,27 @@ def _check_weights(weights: Tensor, problem: Unrollable) -> None:
         )
 
 
-def _checked(found: Tensor, problem: Unrollable) -> Tensor:
-    """Return derivatives that are finite and not those of a step function."""
+def _finite(found: Tensor) -> Tensor:
     wrong = ~torch.isfinite(found).flatten(1).all(1)
     if bool(wrong.any()):
         raise ValueError(
             f"{int(wrong.sum())} of {len(wrong)} trainings diverged, the first in row "
             f"{int(wrong.nonzero()[0])}: lower the learning rate"
         )
-    if not bool(found.any()):
+    return found
+
+
+def _check_moves(problem: Unrollable, params: Float[Tensor, " params"]) -> None:
+    """Refuse zeros that are those of a step function.
+
+    Others are true: scale-free training does not move along its own weights.
+
+    Raises:
+        ValueError: If no output moves with the parameters.
+    """
+    if not bool(jacrev(problem.target_outputs)(params).any()):
         raise ValueError(
             f"output {problem.description.output!r} must move with the parameters for "
             "a pathwise derivative, but none does: a step function's derivative is "
             "zero though its expectation moves; use FiniteDifference()"
         )
-    return found

@@ -6,6 +6,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.leave_one_out import leave_one_out
 from dmtheory.derivatives.method import At, DerivativeMethod, resolved
+from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.units import from_units, point_of
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
@@ -46,9 +47,11 @@ def response_derivative(
         is deterministic and the point is fixed).
 
     Raises:
+        TypeError: If the method is none, or coordinates are no whole numbers.
         ValueError: If a coordinate, the point or the step is out of range, or a
             training diverged.
     """
+    check_strategy(method, DerivativeMethod, "method", "Pathwise()")
     point, chosen = resolved(problem, at, coordinates, seed)
     return method.derive(
         problem,

@@ -235,6 +235,20 @@ def test_half_steps_around_one_half_are_the_datamodel_of_groups() -> None:
     assert torch.equal((seen > 0.2), design.covariance(N) > 0.2)
 
 
+@pytest.mark.parametrize("mode", [ForwardMode(), ReverseMode()])
+def test_along_the_weights_themselves_scale_free_training_stands_still(
+    mode: Any,
+) -> None:
+    # Zero is an answer, and no sign of an output that jumps.
+    line = Directions(vectors=((1.0,) * N,))
+    method = Pathwise(n_seeds=2, mode=mode, along=line)
+    found = response_derivative(network(), method)
+    single = response_derivative(network(), Pathwise(n_seeds=2, mode=mode))
+    assert found.scores.abs().max() < 1e-13 * single.scores.abs().sum()
+    counted = response_derivative(network(normalisation="count"), method)
+    assert counted.scores.abs().min() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -11,16 +11,20 @@ import statsmodels.api as sm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import a_description, dataset, normal, table
+from samples import a_description, dataset, normal, table, unchecked
 from scipy.stats import t as student
 from torch import Tensor
 
 from dmtheory import (
+    AveragedDerivative,
     Central,
     DerivativeMethod,
     Directions,
     FiniteDifference,
     Forward,
+    Groups,
+    Implicit,
+    Pathwise,
     RandomDirections,
     Richardson,
     leave_one_out,
@@ -378,6 +382,53 @@ def test_a_derivative_that_cannot_be_taken_is_refused(
     method = {k: arguments.pop(k) for k in ("step", "n_seeds") if k in arguments}
     with pytest.raises(ValueError, match=message):
         response_derivative(PROBLEM, FiniteDifference(**method), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: response_derivative(PROBLEM, Implicit),
+            r"method must be an object such as Pathwise\(\), got <class",
+        ),
+        (
+            lambda: response_derivative(PROBLEM, "pathwise"),
+            "method must be an object such as .* got 'pathwise'",
+        ),
+        (lambda: Pathwise(mode="reverse"), "mode must be .* such as ReverseMode"),
+        (lambda: Pathwise(along="groups"), "along must be .* such as Groups"),
+        (lambda: Implicit(along=Groups), "along must be .* such as Groups"),
+        (lambda: FiniteDifference(along="all"), "along must be .* such as Groups"),
+        (lambda: FiniteDifference(rule="central"), "rule must be .* such as Forward"),
+        (
+            lambda: AveragedDerivative(by=FiniteDifference()),
+            r"by must be an object such as Pathwise\(\) or Implicit\(\), got Finite",
+        ),
+        (
+            lambda: AveragedDerivative(by=Pathwise(), rule="trapezoid"),
+            "rule must be .* such as Trapezoid",
+        ),
+        (
+            lambda: response_derivative(PROBLEM, coordinates=[1.5]),
+            "coordinates must be numbers of examples, got 1.5",
+        ),
+        (
+            lambda: response_derivative(PROBLEM, coordinates=[True, False]),
+            "numbers of examples, got True: those of a mask are mask.nonzero",
+        ),
+    ],
+)
+def test_what_is_no_strategy_and_no_example_is_refused(make: Any, message: str) -> None:
+    with unchecked(), pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_coordinates_may_be_an_array() -> None:
+    whole = response_derivative(PROBLEM).scores
+    for coordinates in (np.array([7, 2]), torch.tensor([7, 2]), range(7, 1, -5)):
+        with unchecked():
+            found = response_derivative(PROBLEM, coordinates=coordinates)
+        assert torch.equal(found.scores, whole[[7, 2]])
 
 
 @pytest.mark.parametrize("coordinates", [[N_TRAIN], [-1], [3, 3], []])
