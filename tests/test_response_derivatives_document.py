@@ -38,6 +38,25 @@ def test_the_study_prints_what_the_document_says(tmp_path: Path) -> None:
     assert abs(datamodel[0] - secant[0]) < abs(datamodel[0] - tangent[0]) / 3
 
 
+def test_derivatives_through_training_print_what_the_document_says(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "through.py"
+    script.write_text(blocks(TEXT, "python")[1], encoding="utf-8")
+    printed = run(tmp_path, "through.py")
+    same(printed, blocks(TEXT, "text")[1], 0.02)
+    # What the text reads from it: the matched point's slope lies above 1 by more than
+    # its interval, the averages' contain 1; gaps are the differences' alone.
+    slopes = re.findall(rf"on it ({NUMBER}) \(({NUMBER}) to ({NUMBER})\)", printed)
+    matched, *averages = [[float(n) for n in slope] for slope in slopes]
+    assert matched[1] > 1
+    assert len(averages) == 2
+    assert all(low < 1 < high for _, low, high in averages)
+    gaps = [float(gap) for gap in re.findall(rf"gap ({NUMBER})", printed)]
+    assert len(gaps) == 2
+    assert all(0 < gap < 1e-4 for gap in gaps)
+
+
 def test_the_commands_give_what_the_document_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,7 +66,8 @@ def test_the_commands_give_what_the_document_says(
         done = CliRunner().invoke(cli, [*shlex.split(line)[1:], "--json"])
         assert done.exit_code == 0, f"{done.output} {done.exception}"
         found.append(json.loads(done.stdout))
-    assert len(found) == 5
+    assert len(found) == 7
+    assert [result["models"] for result in found[4:6]] == [1, 200]
     rungs = found[0]["ladder"]
     (bias,) = re.findall(r"a bias of (\S+) at its largest step", PROSE)
     assert rungs[0]["bias"] == pytest.approx(float(bias), rel=0.05)
