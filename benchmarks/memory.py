@@ -57,7 +57,7 @@ def measure(name: str) -> dict[str, Any]:
         dtype=dtype,
         execution=Vmapped(memory=BUDGET),
     )
-    task = network._task
+    task = network.task()
     n_models = network.execution.chunk(task)
     weights, seeds = torch.ones(n_models, 300).double(), torch.arange(n_models)
     start = network.initial(seeds)

@@ -216,7 +216,7 @@ def main() -> None:
             },
             "seconds before the first measured run, compiling included": warm_up,
             "physical limit in models a second": limit,
-            "bytes a model": bytes_a_model(network(data, Vmapped())._task),
+            "bytes a model": bytes_a_model(network(data, Vmapped()).task()),
             "parameters a model": int(first["compiled"].shape[1]),
         },
     )

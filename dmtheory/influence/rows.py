@@ -16,9 +16,6 @@ from torch.func import jacfwd, jacrev, vjp, vmap
 
 from dmtheory.influence.budget import Budget
 from dmtheory.problems.base import DifferentiableProblem
-from dmtheory.problems.linear import LeastSquares
-from dmtheory.problems.linear_classifier import LinearClassifier
-from dmtheory.problems.network import Network
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -153,28 +150,15 @@ class Rows:
 
 def rows_of(problem: DifferentiableProblem, device: torch.device) -> Rows:
     """Return a problem's examples, with row access where it has that."""
-    x, predict = _access(problem, device)
+    n_rows = problem.description.n_train
+    if not isinstance(problem, Rowwise):
+        return Rows(problem=problem, n_rows=n_rows, x=None, predict=None)
     return Rows(
-        problem=problem, n_rows=problem.description.n_train, x=x, predict=predict
+        problem=problem,
+        n_rows=n_rows,
+        x=problem.features(device),
+        predict=problem.predictions_at,
     )
-
-
-def _access(
-    problem: DifferentiableProblem, device: torch.device
-) -> tuple[Tensor | None, Callable[[Tensor, Tensor], Tensor] | None]:
-    if isinstance(problem, Rowwise):
-        return problem.features(device), problem.predictions_at
-    if isinstance(problem, Network):
-        return problem._data(device).x_train, problem._predict
-    if isinstance(problem, LinearClassifier):
-        return problem.table(device).x_train, problem._predict
-    if isinstance(problem, LeastSquares):
-        return problem.table(device).x_train, _linear
-    return None, None
-
-
-def _linear(params: Tensor, x: Tensor) -> Tensor:
-    return (x @ params.double()).unsqueeze(-1)
 
 
 def rows_with_weight(

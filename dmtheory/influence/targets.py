@@ -1,6 +1,5 @@
 """Outputs a target at a time: each gradient then costs one backward pass of its own."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -9,11 +8,6 @@ from torch import Tensor
 from torch.func import grad, vjp, vmap
 
 from dmtheory.problems.base import DifferentiableProblem
-from dmtheory.problems.linear_classifier import LinearClassifier
-from dmtheory.problems.network import Network
-from dmtheory.problems.outputs import OF_CLASSES, OF_RESPONSES
-
-OutputAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @runtime_checkable
@@ -40,38 +34,13 @@ def target_gradients(
 
     Where the problem measures all at once each costs a backward pass over all.
     """
-    alone = _access(problem, params.device)
-    if alone is None:
+    if not isinstance(problem, Targetwise):
         pull = vjp(problem.target_outputs, params)[1]
         unit = torch.eye(problem.description.n_targets).to(params)[targets]
         return vmap(lambda row: pull(row)[0])(unit)
-    x, y, measure = alone
+    x, y = problem.targets(params.device)
 
     def own(theta: Tensor, features: Tensor, label: Tensor) -> Tensor:
-        return measure(theta, features[None], label[None])[0]
+        return problem.outputs_at(theta, features[None], label[None])[0]
 
     return vmap(grad(own), (None, 0, 0))(params, x[targets], y[targets])
-
-
-def _access(
-    problem: DifferentiableProblem, device: torch.device
-) -> tuple[Tensor, Tensor, OutputAt] | None:
-    if isinstance(problem, Targetwise):
-        return *problem.targets(device), problem.outputs_at
-    if isinstance(problem, Network):
-        data, network = problem._data(device), problem
-        output = {**OF_CLASSES, **OF_RESPONSES}[network.output]
-        return (
-            data.x_target,
-            data.y_target,
-            lambda params, x, y: output(network._predict(params, x), y),
-        )
-    if isinstance(problem, LinearClassifier):
-        data, linear = problem.table(device), problem
-        output = OF_CLASSES[linear.output]
-        return (
-            data.x_target,
-            data.y_target,
-            lambda params, x, y: output(linear.logits(linear._predict(params, x)), y),
-        )
-    return None

@@ -100,12 +100,12 @@ def training_path(
     point = resolved_point(at, problem.description.n_train)
     if isinstance(point, Bernoulli):
         raise ValueError("at must be a point for checkpoints, got a subset law")
-    check_batchable(problem._task)
+    check_batchable(problem.task())
     seeds = model_seeds(seed, torch.arange(n_seeds))
     start, weights = problem.initial(seeds), point.repeat(n_seeds, 1)
     check_double(start, "initialisation")
     recorder = _Recorder(problem, every)
-    final = train_together(problem._task, recorder, start, weights, seeds)
+    final = train_together(problem.task(), recorder, start, weights, seeds)
     momentum = problem.training.momentum if isinstance(problem.training, SGD) else 0.0
     return TrainingPath(
         params=torch.stack(recorder.kept, 1),
@@ -121,7 +121,7 @@ class _Recorder:
     """A step that keeps the parameters before every so many, and sums step sizes."""
 
     def __init__(self, problem: Network, every: int) -> None:
-        self.take = step_of(problem._task)
+        self.take = step_of(problem.task())
         self.every = every
         self.kept: list[Tensor] = []
         self.rates: list[Tensor] = []

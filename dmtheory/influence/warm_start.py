@@ -87,7 +87,7 @@ def retrained_from(
 def _steps_from(
     problem: Network, start: Tensor, weights: Tensor, seed: Tensor, damping: float
 ) -> Tensor:
-    task = problem._task
+    task = problem.task()
     check_batchable(task)
     anchor = {name: value[0] for name, value in stacked(task, start[None]).items()}
     pulled = PulledTask(

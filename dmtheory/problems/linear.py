@@ -172,22 +172,43 @@ class LeastSquares(LinearModel):
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return x_j' theta as one column."""
-        return (self.table(params.device).x_train @ params.double()).unsqueeze(-1)
+        return self.predictions_at(params, self.features(params.device))
+
+    def predictions_at(
+        self, params: Float[Tensor, " params"], x: Float[Tensor, "rows features"]
+    ) -> Float[Tensor, "rows 1"]:
+        """Return x' theta as one column, at any features."""
+        return (x @ params.double()).unsqueeze(-1)
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return half the squared error."""
-        responses = self.table(predictions.device).y_train
-        return 0.5 * (responses - predictions.squeeze(-1)) ** 2
+        return self.label_losses(predictions, self.table(predictions.device).y_train)
+
+    @property
+    def n_labels(self) -> None:
+        """None: responses are real."""
+        return
+
+    def label_losses(
+        self, predictions: Float[Tensor, "rows 1"], labels: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """Return half the squared error of each prediction from a response."""
+        return 0.5 * (labels - predictions.squeeze(-1)) ** 2
 
     def target_outputs(
         self, params: Float[Tensor, "*models params"]
     ) -> Float[Tensor, "*models targets"]:
         """Return the output at every target."""
-        data = self.table(params.device)
-        predictions = (params.double() @ data.x_target.T).unsqueeze(-1)
-        return OF_RESPONSES[self.output](predictions, data.y_target)
+        return self.outputs_at(params, *self.targets(params.device))
+
+    def outputs_at(
+        self, params: Float[Tensor, "*models params"], x: Tensor, y: Tensor
+    ) -> Float[Tensor, "*models rows"]:
+        """Return the output at any features with their responses."""
+        predictions = (params.double() @ x.T).unsqueeze(-1)
+        return OF_RESPONSES[self.output](predictions, y)
 
 
 def _solver(problem: LeastSquares, device: torch.device) -> LinearSolver:

@@ -113,32 +113,51 @@ class LinearClassifier(LinearModel):
     def quality(self, params: Float[Tensor, "models params"]) -> Quality:
         """Return accuracy and mean cross-entropy on the held-out examples."""
         data = self.table(params.device)
-        logits = self.logits(self._predict(params, data.x_held_out))
+        logits = self.logits(self.predictions_at(params, data.x_held_out))
         return Quality.of_classes(logits, data.y_held_out)
 
     def predictions(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return the model's predictions z at every example."""
-        return self._predict(params, self.table(params.device).x_train)
+        return self.predictions_at(params, self.features(params.device))
+
+    def predictions_at(
+        self, params: Float[Tensor, "*models params"], x: Float[Tensor, "rows features"]
+    ) -> Float[Tensor, "*models rows outputs"]:
+        """Return the model's predictions z at any features."""
+        return x @ params.double().unflatten(-1, (-1, self.family.n_outputs))
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return l_j as a function of the prediction at example j."""
-        y = self.family.encode(self.table(predictions.device).y_train)
+        return self.label_losses(predictions, self.table(predictions.device).y_train)
+
+    @property
+    def n_labels(self) -> int:
+        """Number of classes."""
+        return max(self.family.n_outputs, 2)
+
+    def label_losses(
+        self, predictions: Float[Tensor, "rows outputs"], labels: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """Return the loss of each prediction if its class were this."""
+        y = self.family.encode(labels)
         return self.family.losses(predictions[:, :, None], y)[:, 0]
 
     def target_outputs(
         self, params: Float[Tensor, "*models params"]
     ) -> Float[Tensor, "*models targets"]:
         """Return the output at every target."""
-        data = self.table(params.device)
-        logits = self.logits(self._predict(params, data.x_target))
-        return OF_CLASSES[self.output](logits, data.y_target)
+        return self.outputs_at(params, *self.targets(params.device))
 
-    def _predict(self, params: Tensor, x: Tensor) -> Tensor:
-        return x @ params.double().unflatten(-1, (-1, self.family.n_outputs))
+    def outputs_at(
+        self, params: Float[Tensor, "*models params"], x: Tensor, y: Tensor
+    ) -> Float[Tensor, "*models rows"]:
+        """Return the output at any features with their classes."""
+        logits = self.logits(self.predictions_at(params, x))
+        return OF_CLASSES[self.output](logits, y)
 
 
 def _solver(problem: LinearClassifier, device: torch.device) -> LinearSolver:

@@ -66,6 +66,15 @@ class LinearModel(Tabular, ABC):
         fit = self.fit(weights, seeds)
         return self._outputs(fit), self.quality(fit.params)
 
+    def features(self, device: torch.device) -> Float[Tensor, "train features"]:
+        """Return the training examples' features on a device."""
+        return self.table(device).x_train
+
+    def targets(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the targets' features on a device, with classes or responses."""
+        data = self.table(device)
+        return data.x_target, data.y_target
+
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return ridge/2 |theta|^2."""
         return 0.5 * self.ridge * (params**2).sum()

@@ -30,6 +30,7 @@ from dmtheory.weighting import NORMALISATIONS, Normalisation
 
 _TYPES = (torch.float64, torch.float32)
 _MOST_HELD_OUT = 500
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +77,7 @@ class Network(Placed):
             raise ValueError(
                 f"dtype must be torch.float64 or torch.float32, got {self.dtype}"
             )
-        task = self._task
+        task = self.task()
         self._check_predictions(task)
         self.execution.check(task)
         self._make(task.device)
@@ -88,11 +89,11 @@ class Network(Placed):
             name=f"{self.data.name}-network",
             digest=digest(
                 "network",
-                str(self._task.module),
+                str(self.task().module),
                 self._fingerprint,
                 self.data.digest,
                 self.training,
-                self._task.loss,
+                self.task().loss,
                 self.output,
                 self.augment,
                 self.normalisation,
@@ -137,10 +138,11 @@ class Network(Placed):
             ValueError: If the module changes buffers in training, so that parameters
                 alone do not make its predictions.
         """
-        if self._task.state_names:
+        moved = self.task().state_names
+        if moved:
             raise ValueError(
                 "make_module must return a module whose predictions its parameters "
-                f"make, but training changes the buffer {self._task.state_names[0]!r}: "
+                f"make, but training changes the buffer {moved[0]!r}: "
                 "influence has no meaning there; use a normalisation without batch "
                 "statistics"
             )
@@ -177,11 +179,11 @@ class Network(Placed):
         Of the first 500 at most: measuring all would cost a fifth of the training of a
         small network, and tell an accuracy no better than it needs to be.
         """
-        data, task = self._data(params.device), self.on(params.device, _task_on)
+        data, task = self._data(params.device), self.task(params.device)
         x, y = data.x_held_out[:_MOST_HELD_OUT], data.y_held_out[:_MOST_HELD_OUT]
 
         def one(state: Tensor) -> Tensor:
-            found = self._predict(state, x)[None]
+            found = self.predictions_at(state, x)[None]
             if self._classifies:
                 quality = Quality.of_classes(found, y)
             else:
@@ -194,7 +196,7 @@ class Network(Placed):
         )
 
     def _outputs(self, state: Tensor) -> Float[Tensor, "models targets"]:
-        task, n_targets = self.on(state.device, _task_on), self.description.n_targets
+        task, n_targets = self.task(state.device), self.description.n_targets
         found = self.execution.measure(task, self.target_outputs, state, n_targets)
         return found.double()
 
@@ -218,10 +220,10 @@ class Network(Placed):
                 "steps know weights of 0 and 1 alone; say step_policy='fixed'"
             )
         # However it is executed: a step is differentiated for many models at once.
-        check_batchable(self._task)
+        check_batchable(self.task())
         self._make(weights.device)
         return Unrolled(
-            task=self.on(weights.device, _task_on),
+            task=self.task(weights.device),
             start=self.initial(seeds),
             weights=weights.double(),
             seeds=seeds,
@@ -231,21 +233,67 @@ class Network(Placed):
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, "train classes"]:
         """Return the module's predictions at every training example."""
-        return self._predict(params, self._data(params.device).x_train)
+        return self.predictions_at(params, self.features(params.device))
+
+    def features(self, device: torch.device) -> Tensor:
+        """Return the training examples on a device, as the module takes them."""
+        return self._data(device).x_train
+
+    def predictions_at(
+        self, params: Float[Tensor, " state"], x: Tensor
+    ) -> Float[Tensor, "rows classes"]:
+        """Return the module's predictions at any examples, each row's from its own."""
+        module, task = self.on(params.device, _evaluated_on), self.task()
+        like: dict[str, Tensor] = {n: module.get_parameter(n) for n in task.names}
+        like |= {name: module.get_buffer(name) for name in task.state_names}
+        return functional_call(module, unflattened(like, params), (x,))
 
     def prediction_losses(
         self, predictions: Float[Tensor, "train classes"]
     ) -> Float[Tensor, " train"]:
         """Return the loss at every training example."""
-        return self._task.loss(predictions, self._data(predictions.device).y_train)
+        return self.label_losses(predictions, self.labels(predictions.device))
+
+    def labels(self, device: torch.device) -> Tensor:
+        """Return the training examples' classes or responses on a device."""
+        return self._data(device).y_train
+
+    @cached_property
+    def n_labels(self) -> int | None:
+        """Number of classes that the module tells apart; None of a regression."""
+        if not self._classifies:
+            return None
+        with torch.no_grad():
+            found = self.on(_CPU, _evaluated_on)(self.features(_CPU)[:1])
+        return int(found.shape[1])
+
+    def label_losses(
+        self, predictions: Float[Tensor, "rows classes"], labels: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """Return the loss of each prediction if its label were this."""
+        return self.task().loss(predictions, labels)
+
+    def task(self, device: torch.device = _CPU) -> Task:
+        """Return what one step of training needs: module, examples, loss, procedure."""
+        return self.on(device, _task_on)
 
     def target_outputs(
         self, params: Float[Tensor, " params"]
     ) -> Float[Tensor, " targets"]:
         """Return the output at every target."""
-        data = self._data(params.device)
+        return self.outputs_at(params, *self.targets(params.device))
+
+    def targets(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the targets on a device, with their classes or responses."""
+        data = self._data(device)
+        return data.x_target, data.y_target
+
+    def outputs_at(
+        self, params: Float[Tensor, " params"], x: Tensor, y: Tensor
+    ) -> Float[Tensor, " rows"]:
+        """Return the output at any examples with their classes or responses."""
         measure = {**OF_CLASSES, **OF_RESPONSES}[self.output]
-        return measure(self._predict(params, data.x_target), data.y_target)
+        return measure(self.predictions_at(params, x), y)
 
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return R(theta) = weight_decay/2 |theta|^2."""
@@ -261,7 +309,7 @@ class Network(Placed):
         check_seeds(seeds, len(weights))
         self._check_binary(weights)
         self._make(weights.device)
-        task = self.on(weights.device, _task_on)
+        task = self.task(weights.device)
         # As equal as can be: a small rest takes nearly as long as a whole chunk.
         n_chunks = -(-len(weights) // self.execution.chunk(task))
         size = -(-len(weights) // max(n_chunks, 1))
@@ -287,10 +335,6 @@ class Network(Placed):
     def _classifies(self) -> bool:
         return self.output in OF_CLASSES
 
-    @property
-    def _task(self) -> Task:
-        return self.on(torch.device("cpu"), _task_on)
-
     def _data(self, device: torch.device) -> Dataset:
         return self.on(device, _data_on)
 
@@ -301,21 +345,15 @@ class Network(Placed):
         Rounded, so that the digest is the same on machines that round differently.
         """
         seed = torch.zeros(1, dtype=torch.int64)
-        params, module = self.initial(seed)[0].double(), self._task.module
+        params, module = self.initial(seed)[0].double(), self.task().module
         # In double precision, whose noise the rounding hides.
         exact = copy.deepcopy(module).double().eval()
         x = self._data(params.device).x_target[:2]
         x = x.double() if x.is_floating_point() else x
         with torch.no_grad():
-            like = {name: module.get_parameter(name) for name in self._task.names}
+            like = {name: module.get_parameter(name) for name in self.task().names}
             found = functional_call(exact, unflattened(like, params), (x,))
         return [float(f"{value:.5g}") for value in found.flatten().tolist()]
-
-    def _predict(self, state: Tensor, x: Tensor) -> Tensor:
-        module, task = self.on(state.device, _evaluated_on), self._task
-        like: dict[str, Tensor] = {n: module.get_parameter(n) for n in task.names}
-        like |= {name: module.get_buffer(name) for name in task.state_names}
-        return functional_call(module, unflattened(like, state), (x,))
 
     def _check_predictions(self, task: Task) -> None:
         """Raise unless the module's predictions fit the classes or responses."""

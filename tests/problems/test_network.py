@@ -89,7 +89,7 @@ def test_training_many_models_is_training_each_alone(normalisation: str) -> None
 def test_training_in_chunks_changes_no_bit(chunk: int) -> None:
     weights, seeds = weight_rows(7, N_TRAIN, seed=2), torch.arange(7)
     whole = NETWORK.respond(weights, seeds)
-    memory = chunk * NETWORK.execution.memory // NETWORK.execution.chunk(NETWORK._task)
+    memory = chunk * NETWORK.execution.memory // NETWORK.execution.chunk(NETWORK.task())
     small = replace(NETWORK, execution=Vmapped(memory=memory))
     assert torch.equal(small.respond(weights, seeds), whole)
 

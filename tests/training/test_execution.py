@@ -185,7 +185,7 @@ def test_constant_buffers_and_frozen_parameters_are_left_alone() -> None:
         training=TRAINING,
     )
     start = network.initial(SEEDS[:3])
-    close(params, plain.execution.train(plain._task, start, weights, SEEDS[:3]))
+    close(params, plain.execution.train(plain.task(), start, weights, SEEDS[:3]))
     alone = replace(network, execution=OneByOne())
     close(alone.fit(weights, SEEDS[:3]).params, params)
 
@@ -454,7 +454,7 @@ for name in sys.argv[1:]:
     training = procedures[name]
     network = Network(make_module=MLP((4, 5, 3)), data=data, training=training)
     compiled = replace(network, execution=Compiled(memory=2**17))
-    assert compiled.execution.chunk(compiled._task) > 5
+    assert compiled.execution.chunk(compiled.task()) > 5
     outputs = compiled.respond(weights, seeds)
     gap = (outputs - network.respond(weights, seeds)).abs().max().item()
     parts = zip(weights.split(2), seeds.split(2))
@@ -553,7 +553,7 @@ if case == "noise":
     network = replace(network, augment=GaussianNoise(.1))
 if case == "dropout":
     network = replace(network, make_module=dropping)
-task = network._task
+task = network.task()
 n = network.execution.chunk(task)
 weights, seeds = torch.ones(n, 300).double(), torch.arange(n)
 start = network.initial(seeds)
@@ -597,7 +597,7 @@ def test_a_chunk_stays_within_the_memory_that_it_was_given(case: str) -> None:
 
 def test_a_budget_below_two_models_trains_two_at_a_time() -> None:
     small = replace(NETWORK, execution=Vmapped(memory=1))
-    assert small.execution.chunk(small._task) == 2
+    assert small.execution.chunk(small.task()) == 2
     with pytest.raises(ValueError, match="memory must be at least 1, got 0"):
         Vmapped(memory=0)
 

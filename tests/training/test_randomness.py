@@ -72,7 +72,7 @@ def test_chunks_change_no_bit(name: str) -> None:
     weights = some_weights(network, 1)
     whole = network.respond(weights, SEEDS)
     alone = replace(network, execution=Vmapped(memory=1))
-    assert alone.execution.chunk(alone._task) == 2
+    assert alone.execution.chunk(alone.task()) == 2
     assert torch.equal(alone.respond(weights, SEEDS), whole)
 
 
@@ -96,12 +96,12 @@ def test_the_randomness_is_there_and_belongs_to_the_seed(name: str) -> None:
     weights = some_weights(network, 3)[:1].expand(4, -1).contiguous()
     seeds = torch.tensor([3, 3, 4, 5])
     start = network.initial(seeds[:1]).expand(4, -1)
-    task = network._task
+    task = network.task()
     trained = network.execution.train(task, start, weights, seeds)
     assert torch.equal(trained[0], trained[1])
     assert (trained[0] - trained[2]).abs().max() > 1e-3
     calm = replace(network, make_module=still, augment=None)
-    fixed = calm.execution.train(calm._task, start, weights, seeds)
+    fixed = calm.execution.train(calm.task(), start, weights, seeds)
     assert (trained[0] - fixed[0]).abs().max() > 1e-3
 
 
@@ -150,9 +150,9 @@ def test_every_epoch_draws_afresh(name: str) -> None:
     weights = torch.ones(1, N).double()
     start = network.initial(SEEDS[:1])
     train = network.execution.train
-    both = train(network._task, start, weights, SEEDS[:1]) - start
+    both = train(network.task(), start, weights, SEEDS[:1]) - start
     first = replace(network, training=replace(network.training, epochs=1))
-    once = train(first._task, start, weights, SEEDS[:1]) - start
+    once = train(first.task(), start, weights, SEEDS[:1]) - start
     assert (both - 2 * once).abs().max() > 0.01 * once.abs().max()
 
 

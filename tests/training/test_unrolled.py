@@ -266,7 +266,7 @@ def test_recording_a_step_changes_no_bit(
         forward = ForwardMode().derivatives(problem, steps_of(problem), ways)
         reverse = ReverseMode().derivatives(problem, steps_of(problem), None)
         kept = (
-            problem._task.on(WEIGHTS.device, make) for make in (advance, pull, push)
+            problem.task().on(WEIGHTS.device, make) for make in (advance, pull, push)
         )
         return forward, reverse, [len(entry._programs) for entry in kept]
 

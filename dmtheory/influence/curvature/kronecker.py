@@ -203,7 +203,7 @@ def _module_at(problem: Network, params: Tensor) -> nn.Module:
 
 def _loss_of(problem: Network, name: str) -> tuple[nn.Module, float]:
     """Return torch's loss, summed, and what to multiply its curvature by."""
-    loss = problem._task.loss
+    loss = problem.task().loss
     if isinstance(loss, CrossEntropy):
         # Label smoothing is linear in the logits: it has no curvature.
         return nn.CrossEntropyLoss(reduction="sum"), 1.0
@@ -219,7 +219,7 @@ def _batches(
     problem: Network, rows: Rows, chosen: Tensor, params: Tensor, budget: Budget
 ) -> list[tuple[Tensor, Tensor]]:
     assert rows.x is not None
-    y = problem._data(params.device).y_train[chosen]
+    y = problem.labels(params.device)[chosen]
     if y.is_floating_point():
         y = y[:, None]
     size, _ = budget.tile(rows.n_rows, 1, rows.entries_a_row(params))

@@ -1,7 +1,5 @@
 """Losses as functions of predictions: slopes, second derivatives, and likelihoods."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -10,12 +8,6 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from dmtheory.problems.base import DifferentiableProblem
-from dmtheory.problems.linear import LeastSquares
-from dmtheory.problems.linear_classifier import LinearClassifier
-from dmtheory.problems.network import Network
-from dmtheory.problems.outputs import OF_CLASSES
-
-LabelLosses = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_slopes(
@@ -61,18 +53,6 @@ class Likelihood(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The likelihood of one of the package's own problems."""
-
-    n_labels: int | None
-    losses: LabelLosses
-
-    def label_losses(self, predictions: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each prediction if its label were this."""
-        return self.losses(predictions, labels)
-
-
 def predictive_roots(
     problem: DifferentiableProblem, predictions: Float[Tensor, "train classes"]
 ) -> Float[Tensor, "train classes labels"]:
@@ -86,7 +66,7 @@ def predictive_roots(
     Raises:
         ValueError: If the loss is no such log-likelihood.
     """
-    likelihood = _likelihood(problem, predictions.shape[1])
+    likelihood = _likelihood(problem)
     n_labels = likelihood.n_labels
     _check_likelihood(likelihood, predictions)
     columns = []
@@ -106,21 +86,9 @@ def _slopes(likelihood: Likelihood, predictions: Tensor, labels: Tensor) -> Tens
     return grad(lambda z: likelihood.label_losses(z, labels).sum())(predictions)
 
 
-def _likelihood(problem: DifferentiableProblem, n_outputs: int) -> Likelihood:
+def _likelihood(problem: DifferentiableProblem) -> Likelihood:
     if isinstance(problem, Likelihood):
         return problem
-    if isinstance(problem, Network):
-        n_labels = n_outputs if problem.output in OF_CLASSES else None
-        return _Known(n_labels, problem._task.loss)
-    if isinstance(problem, LinearClassifier):
-        family = problem.family
-
-        def losses(predictions: Tensor, labels: Tensor) -> Tensor:
-            return family.losses(predictions[:, :, None], family.encode(labels))[:, 0]
-
-        return _Known(max(family.n_outputs, 2), losses)
-    if isinstance(problem, LeastSquares):
-        return _Known(None, lambda z, y: 0.5 * (z.squeeze(-1) - y).square())
     raise ValueError(
         "problem must have `n_labels` and `label_losses` for the Fisher's exact "
         f"expectation, but {type(problem).__name__} has none: use GaussNewton(), which "
