@@ -16,11 +16,16 @@ QUANTITIES = (
     "response derivative",
     "influence",
     "leave-one-out",
+    "proximal Bregman response",
     "gradient product",
     "TracIn",
     "TRAK",
     "representer",
 )
+# What the loss of an example's whole weight does, not a derivative by it.
+_REMOVALS = ("leave-one-out", "proximal Bregman response")
+# What estimates none of the others.
+_SCORES = ("gradient product", "TracIn", "TRAK", "representer")
 POINT_KINDS = ("weights", "vector", "subsets", "average")
 NORMALISATIONS = ("sum", "count", "unknown")
 STEP_POLICIES = ("fixed", "proportional", "unknown")
@@ -75,8 +80,9 @@ class Estimand:
     Attributes:
         quantity: "datamodel" is beta_i(p), "response derivative" is dF/dw_i,
             "influence" is tau_i in the stated unit, "leave-one-out" is
-            F(1) - F(1 - e_i); the rest are scores that estimate none of these, and
-            only their ranks can agree with them.
+            F(w) - F(w - w_i e_i), "proximal Bregman response" the same difference of
+            the proximal Bregman minimiser in place of retraining; the rest are scores
+            that estimate none of these, and only their ranks can agree with them.
         point: Where it is taken.
         output: The output function f.
         normalisation: "sum", "count" or, for arrays from elsewhere, "unknown".
@@ -101,6 +107,16 @@ class Estimand:
         check_choice(self.unit, UNITS, "unit")
         check_choice(self.normalisation, NORMALISATIONS, "normalisation")
         check_choice(self.step_policy, STEP_POLICIES, "step_policy")
+
+    @property
+    def removes(self) -> bool:
+        """Whether it is the effect of an example's whole weight, no derivative."""
+        return self.quantity in _REMOVALS
+
+    @property
+    def weight_lost(self) -> float:
+        """The weight whose effect a score states: of a derivative a unit."""
+        return self.point.level if self.removes else 1.0
 
     def in_unit(self, unit: Unit) -> "Estimand":
         """Return the same estimand stated in another unit."""
@@ -129,15 +145,19 @@ def expected_slope(a: Estimand, b: Estimand) -> float | None:
     A datamodel at p is to leading order the response derivative at w = p·1, and
     scale-free training (`sum`) has g(c·1) = g(1)/c, so the slope of a quantity at
     level c_a on one at level c_b is c_b/c_a. Under `count` only equal levels are
-    comparable.
+    comparable. A removal from w takes w_i away, so its slope on a derivative there is
+    that weight. Scores without a scale have a slope on their like alone.
 
     Returns:
         The slope, or None where theory predicts none.
     """
+    if a.quantity != b.quantity and {a.quantity, b.quantity} & {*_SCORES}:
+        return None
     if "vector" in {a.point.kind, b.point.kind}:
-        return 1.0 if a.point == b.point else None
+        return 1.0 if a.point == b.point and a.removes == b.removes else None
+    lost = a.weight_lost / b.weight_lost
     if a.point.level == b.point.level:
-        return 1.0
+        return lost
     if a.normalisation == b.normalisation == "sum":
-        return b.point.level / a.point.level
+        return lost * b.point.level / a.point.level
     return None

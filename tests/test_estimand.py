@@ -23,6 +23,8 @@ fields = st.fixed_dictionaries({
         "response derivative",
         "influence",
         "leave-one-out",
+        "proximal Bregman response",
+        "TRAK",
     ]),
     "output": st.text(),
     "normalisation": st.sampled_from(["sum", "count", "unknown"]),
@@ -71,6 +73,34 @@ def test_the_expected_slope_is_that_of_theory(
         an_estimand(point=b, normalisation=normalisation),
     )
     assert found == (slope if slope is None else pytest.approx(slope, rel=1e-15))
+
+
+def named(quantity: str, level: float) -> Estimand:
+    return an_estimand(
+        quantity=quantity, point=Point("weights", level), normalisation="sum"
+    )
+
+
+@pytest.mark.parametrize("removal", ["leave-one-out", "proximal Bregman response"])
+def test_a_removal_is_the_derivative_times_the_weight_that_goes(removal: str) -> None:
+    # To first order F(c·1) - F(c·1 - c e_i) = c g(c·1), and c g(c·1) = g(1).
+    at_one, at_quarter = named(removal, 1.0), named(removal, 0.25)
+    assert expected_slope(at_one, named("influence", 1.0)) == 1.0
+    assert expected_slope(at_quarter, named("influence", 0.25)) == 0.25
+    assert expected_slope(named("influence", 0.25), at_quarter) == 4.0
+    assert expected_slope(at_quarter, named("influence", 1.0)) == 1.0
+    assert expected_slope(at_quarter, at_one) == 1.0
+    vector = Point("vector", 0.5, "w")
+    moved = an_estimand(quantity=removal, point=vector)
+    assert expected_slope(moved, moved) == 1.0
+    assert expected_slope(moved, an_estimand(point=vector)) is None
+
+
+@pytest.mark.parametrize("score", ["gradient product", "TracIn", "TRAK", "representer"])
+def test_scores_without_a_scale_have_a_slope_on_their_like_alone(score: str) -> None:
+    assert expected_slope(named(score, 1.0), named(score, 1.0)) == 1.0
+    assert expected_slope(named(score, 1.0), named("influence", 1.0)) is None
+    assert expected_slope(named("datamodel", 1.0), named(score, 1.0)) is None
 
 
 def test_changing_the_unit_changes_nothing_else() -> None:

@@ -150,6 +150,7 @@ def removal_factor(attribution: Attribution, at: float | Bernoulli) -> float:
     else:
         point, lost = Point("weights", float(at)), float(at)
     slope = expected_slope(replace(estimand, point=point), estimand)
+    lost /= replace(estimand, point=point).weight_lost
     per_weight = 1.0 if estimand.unit == "per_weight" else 1.0 / attribution.n_train
     return lost * per_weight * (1.0 if slope is None else slope)
 

@@ -157,6 +157,11 @@ class ProximalBregman:
         """The rule's name in results."""
         return "proximal Bregman response"
 
+    @property
+    def quantity(self) -> str:
+        """What it states: of a converged convex problem, undamped, leave-one-out."""
+        return "proximal Bregman response"
+
     def contributions(
         self, model: Linearised, removed: Float[Tensor, "groups train"]
     ) -> Float[Tensor, "groups targets"]:

@@ -38,6 +38,11 @@ class FirstOrder:
         """The rule's name in results."""
         return "first order"
 
+    @property
+    def quantity(self) -> str:
+        """What it estimates."""
+        return "leave-one-out"
+
     def contributions(self, model: Linearised, removed: Groups) -> Contributions:
         """Return the sum of the members' first-order contributions."""
         return -velocities(model, removed)[0] @ model.toward.T
@@ -66,6 +71,11 @@ class SecondOrder:
     def name(self) -> str:
         """The rule's name in results."""
         return "second order"
+
+    @property
+    def quantity(self) -> str:
+        """What it estimates."""
+        return "leave-one-out"
 
     def contributions(self, model: Linearised, removed: Groups) -> Contributions:
         """Return the first-order term with its second-order correction."""
@@ -121,6 +131,11 @@ class LeverageCorrected:
         """The rule's name in results."""
         return "leverage-corrected"
 
+    @property
+    def quantity(self) -> str:
+        """What it estimates."""
+        return "leave-one-out"
+
     def contributions(self, model: Linearised, removed: Groups) -> Contributions:
         """Return corrected contributions, a group at a time.
 
@@ -167,6 +182,11 @@ class NewtonStep:
     def name(self) -> str:
         """The rule's name in results."""
         return "one Newton step"
+
+    @property
+    def quantity(self) -> str:
+        """What it estimates."""
+        return "leave-one-out"
 
     def contributions(self, model: Linearised, removed: Groups) -> Contributions:
         """Return the change of the output over the step.

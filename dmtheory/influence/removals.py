@@ -27,6 +27,11 @@ class Removal(Protocol):
         """The rule's name in results."""
         ...
 
+    @property
+    def quantity(self) -> str:
+        """What it estimates, as `Estimand` names it."""
+        ...
+
     def contributions(
         self, model: Linearised, removed: Float[Tensor, "groups train"]
     ) -> Float[Tensor, "groups targets"]:
@@ -97,7 +102,7 @@ def leave_out(
     return models.attribution(
         models.each(one, progress),
         problem.description,
-        quantity="leave-one-out",
+        quantity=rule.quantity,
         method=f"{rule.name}, {curvature.name}, damping {damping:g}",
         labels=None if groups is None else tuple(groups),
     )

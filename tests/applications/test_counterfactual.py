@@ -100,6 +100,10 @@ def test_targets_go_by_label_too_and_rows_have_paired_errors() -> None:
         ({"point": Point("weights", 0.25)}, 0.25, 0.25),
         ({"point": Point("subsets", 0.5), "normalisation": "count"}, 1.0, 1.0),
         ({"point": Point("weights", 1.0), "unit": "per_epsilon"}, 1.0, 1 / N_TRAIN),
+        # A removal's effect already is that of the weight lost there.
+        ({"point": Point("weights", 1.0), "quantity": "leave-one-out"}, 0.25, 1.0),
+        ({"point": Point("weights", 0.25), "quantity": "leave-one-out"}, 0.25, 1.0),
+        ({"point": Point("weights", 0.25), "quantity": "leave-one-out"}, 1.0, 1.0),
     ],
 )
 def test_scores_are_carried_to_where_sets_are_removed(

@@ -121,6 +121,7 @@ def test_on_a_converged_convex_problem_it_is_retraining(
     truth = leave_one_out(problem).scores
     torch.testing.assert_close(found.scores, truth, rtol=0, atol=1e-8)
     assert found.method.startswith("proximal Bregman response")
+    assert found.estimand.quantity == "proximal Bregman response"
 
 
 @each_normalisation
