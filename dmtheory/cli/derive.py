@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 
 from dmtheory.attribution import Attribution
 from dmtheory.catalogue import ready_problem
@@ -22,10 +21,7 @@ from dmtheory.cli.derivative_methods import (
 )
 from dmtheory.console import progress_bars
 from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
-from dmtheory.derivatives.method import At
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.files import load_matrix
 from dmtheory.responses.collect import Progress
 
 
@@ -119,7 +115,7 @@ def derive(
     _check(method, said)
     made = ready_problem(problem, normalisation)
     asked = Asked(
-        problem=made, at=_point(at), n_drawn=coordinates, seed=seed, said=said
+        problem=made, at=options.point(at), n_drawn=coordinates, seed=seed, said=said
     )
     plan = METHODS[method].plan(asked)
     with progress_bars() as progress:
@@ -172,19 +168,6 @@ def _check(method: str, said: dict[str, Any]) -> None:
             )
     if {"step", "steps"} <= said.keys():
         raise click.UsageError("give one of --step and --steps")
-
-
-def _point(text: str) -> At:
-    """Return the point or the law that a text names."""
-    name, _, share = text.partition(":")
-    if text.endswith(".npy"):
-        return torch.from_numpy(load_matrix(Path(text)))
-    try:
-        return Bernoulli(p=float(share)) if name == "bernoulli" else float(text)
-    except ValueError as error:
-        raise click.UsageError(
-            f"at must be a number, bernoulli:P or FILE.npy, got {text!r} ({error})"
-        ) from None
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -9,7 +9,6 @@ import click
 
 from dmtheory.catalogue import ready_problem
 from dmtheory.cli import options
-from dmtheory.cli.derive import _point as point_named
 from dmtheory.console import progress_bars
 from dmtheory.derivatives.method import At
 from dmtheory.designs.bernoulli import Bernoulli
@@ -131,7 +130,7 @@ def influence_command(
     chosen = None
     if coordinates is not None:
         chosen = random_coordinates(description.n_train, coordinates, seed=seed)
-    point = _with_models(point_named(at), seeds)
+    point = _with_models(options.point(at), seeds)
     drawn = isinstance(point, Bernoulli) or not description.deterministic
     total = (seeds if drawn else 1) * (1 if store is None else description.n_targets)
     with progress_bars() as progress:

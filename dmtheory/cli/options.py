@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from dmtheory.attribution import Attribution
 from dmtheory.catalogue import PROBLEMS
 from dmtheory.console import Report
-from dmtheory.files import save_attribution
+from dmtheory.derivatives.method import At
+from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.files import load_matrix, save_attribution
 from dmtheory.responses.collect import Progress
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -36,6 +39,19 @@ def seed(default: int) -> Callable[[Any], Any]:
 
 out = click.option("--out", type=FILE, required=True, help="File to write (.npz).")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def point(text: str) -> At:
+    """Return the point or the law that a text names."""
+    name, _, share = text.partition(":")
+    if text.endswith(".npy"):
+        return torch.from_numpy(load_matrix(Path(text)))
+    try:
+        return Bernoulli(p=float(share)) if name == "bernoulli" else float(text)
+    except ValueError as error:
+        raise click.UsageError(
+            f"at must be a number, bernoulli:P or FILE.npy, got {text!r} ({error})"
+        ) from None
 
 
 def counter(progress: Report, what: str, total: int) -> Progress:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.attribution import Attribution
-from dmtheory.checks import check_at_least, check_finite
+from dmtheory.checks import check_at_least
 from dmtheory.derivatives.method import At, resolved_point
 from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.derivatives.units import from_units, point_of
@@ -21,12 +21,12 @@ from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature import Curvature, ExactHessian
 from dmtheory.influence.many_models import Trained, derivatives
 from dmtheory.influence.one_model import Rule
-from dmtheory.influence.rows import first_rows
 from dmtheory.influence.solvers import Solver
 from dmtheory.influence.stored import stored_derivatives
 from dmtheory.influence.trained_models import (
     check_double,
     check_fixed_steps,
+    check_parameters,
 )
 from dmtheory.problems.base import Description, DifferentiableProblem, Factored
 from dmtheory.responses.collect import Progress
@@ -214,17 +214,7 @@ def _train(
 def _given(
     problem: DifferentiableProblem, parameters: Tensor, point: Tensor | Bernoulli
 ) -> Trained:
-    check_double(parameters, "parameters")
-    check_finite(parameters, "parameters")
-    params = parameters.detach().reshape(-1, parameters.shape[-1])
-    try:
-        # Of one example: all at once may be more than fits.
-        first_rows(problem, params.device, 1).predictions(params[0], Budget())
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"parameters must be parameter vectors of the problem, got "
-            f"{params.shape[1]} entries each: {str(error).splitlines()[0]}"
-        ) from error
+    params = check_parameters(problem, parameters)
     if isinstance(point, Bernoulli):
         raise ValueError(
             "at must be a point where parameters are given, got a subset law: give "

@@ -14,6 +14,8 @@ from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import check_seed, model_seeds
 from dmtheory.estimand import Point
+from dmtheory.influence.budget import Budget
+from dmtheory.influence.rows import first_rows
 from dmtheory.problems.base import Description, DifferentiableProblem
 from dmtheory.responses.collect import Progress
 
@@ -183,7 +185,8 @@ def check_parameters(
         )
     check_finite(rows, name)
     try:
-        problem.predictions(rows[0])
+        # Of one example: all at once may be more than fits.
+        first_rows(problem, rows.device, 1).predictions(rows[0], Budget())
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
             f"{name} must be parameter vectors of the problem, got {rows.shape[1]} "
