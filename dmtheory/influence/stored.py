@@ -84,8 +84,8 @@ def _config(
     """Return everything that decides the bytes."""
     description = problem.description
     return {
-        # No design: whoever takes the rows for responses is told so.
-        "design": {"kind": "scores of influence"},
+        # Whoever takes the rows for responses is told so.
+        "kind": "scores of influence",
         "deterministic": description.deterministic,
         "problem": description.name,
         "problem_digest": description.digest,

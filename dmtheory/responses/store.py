@@ -38,6 +38,7 @@ TRAINED, DIVERGED = 1, 2
 STATUSES = {"1": "trained", "2": "diverged: outputs are not finite"}
 # A chunk takes far less than this to write; older leftovers have a dead writer.
 _STALE_SECONDS = 600.0
+RESPONSES = "responses of trained models"
 # In the order in which they are made and lengthened.
 _ARRAYS = ("outputs", "marks", "status")
 # Blocks that are read at a time: what counts over a network is waiting, not work.
@@ -325,33 +326,45 @@ def open_store(
         if group is None:
             group = _claim(location, config)
         stored = _stored_config(group, location)
+        _check_kind(stored, kind_of(config), location)
         _check_same_run(stored, config)
         _complete(group, stored, n_models)
         _sweep(location)
         return _store(group, stored)
 
 
-def read_store(location: Any) -> ResponseStore:
+def read_store(location: Any, *, kind: str = RESPONSES) -> ResponseStore:
     """Open a store for reading.
+
+    Args:
+        location: A path, a URL that zarr reaches, or a zarr store.
+        kind: What it must hold.
 
     Returns:
         The open store.
 
     Raises:
-        StoreError: If there is none, or it is damaged, out of reach or of a newer
-            version.
+        StoreError: If there is none, or it holds something else, is damaged, out of
+            reach or of a newer version.
     """
     with reaching(location):
         group = _find(location, "r")
         if group is None:
             raise StoreError(f"store must exist, got {place_of(location)}")
-        return _store(group, _stored_config(group, location))
+        stored = _stored_config(group, location)
+        _check_kind(stored, kind, location)
+        return _store(group, stored)
 
 
 def _at_once(function: Callable[[int], T], blocks: Sequence[int]) -> list[T]:
     """Return a function of each block, several computed at a time."""
     with ThreadPoolExecutor(_READERS) as readers:
         return list(readers.map(function, blocks))
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return what the rows of a run are: responses, unless it says otherwise."""
+    return str(config.get("kind", RESPONSES))
 
 
 def n_columns(config: Mapping[str, Any]) -> int:
@@ -485,6 +498,14 @@ def _stored_config(group: zarr.Group, location: Any) -> dict[str, Any]:
     if not isinstance(version, int) or not isinstance(run, dict):
         raise StoreError(f"store must be a run of dmtheory, got {location}")
     return dict(run)
+
+
+def _check_kind(stored: Mapping[str, Any], kind: str, location: Any) -> None:
+    if kind_of(stored) != kind:
+        raise StoreError(
+            f"store must hold {kind}, but {place_of(location)} holds "
+            f"{kind_of(stored)}: choose another store"
+        )
 
 
 def _check_same_run(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -25,8 +25,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, [*arguments, "--out", "found.npz"])
+def run(*arguments: str, out: bool = True) -> Result:
+    more = ("--out", "found.npz") if out else ()
+    return CliRunner().invoke(cli, [*arguments, *more])
 
 
 def scores(*arguments: str) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -100,12 +101,32 @@ def test_points_coordinates_and_a_store() -> None:
     again, _ = scores(*words, "--coordinates", "5", "--store", "kept.zarr")
     assert torch.equal(some, again)
     labels = load_attribution(Path("found.npz")).train_labels
-    done = run("fit", "--store", "kept.zarr")
-    assert "design must be a known kind, got 'scores of influence'" in str(
-        done.exception
-    )
     whole = influence(problem).restricted(train=labels).scores
     torch.testing.assert_close(some, whole, rtol=1e-7, atol=1e-10)
+
+
+def test_stores_of_scores_and_of_responses_are_told_apart() -> None:
+    problem = "--problem", "breast-cancer-logistic"
+    few = "--coordinates", "5"
+    assert run("influence", *problem, *few, "--store", "kept").exit_code == 0
+    made = run("collect", *problem, "--models", "4", "--store", "trained", out=False)
+    assert made.exit_code == 0
+    responses = "store must hold responses of trained models, but kept holds scores of"
+    for words in (
+        ("fit", "--store", "kept", "--out", "d.npz"),
+        ("verify", "kept"),
+        ("lds", "--scores", "found.npz", "--store", "kept"),
+        ("merge", "merged", "kept"),
+        ("collect", *problem, "--models", "4", "--store", "kept"),
+    ):
+        done = run(*words, out=False)
+        assert done.exit_code != 0
+        assert str(done.exception).startswith(responses), words
+        assert "\n" not in str(done.exception)
+    done = run("influence", *problem, *few, "--store", "trained")
+    assert str(done.exception).startswith(
+        "store must hold scores of influence, but trained holds responses of trained"
+    )
 
 
 @pytest.mark.parametrize(
