@@ -27,6 +27,7 @@ from dmtheory.rendering.figures import (
 )
 from dmtheory.rendering.whiskers import Domain, common_domain
 from reports.load import ReportError, Run, load_run
+from reports.studies import study_of
 from reports.summary import summary_sentences
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -142,6 +143,9 @@ def render_report(run: Run) -> str:
     try:
         sections = _sections(results["claims"], anchors)
         cases = tuple(_case(case, anchors) for case in results["cases"])
+        studies = tuple(
+            study_of(study, anchors.make) for study in results.get("studies", ())
+        )
         templates = environment(_TEMPLATES)
         templates.globals["picture_address"] = _picture_address
         return templates.get_template("report.html").render(
@@ -150,8 +154,10 @@ def render_report(run: Run) -> str:
             started=_when(results["started"]),
             summary=summary_sentences(results),
             sections=sections,
+            section_of=lambda names: [s for s in sections if s.name in names],
             entries=[entry for section in sections for entry in section.entries],
             cases=cases,
+            studies=studies,
         )
     except ValueError as error:
         raise ReportError(f"the run's data cannot be drawn: {error}") from error

@@ -52,6 +52,11 @@ class _OneOf:
     choices: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _ByKind:
+    shapes: dict[str, Any]
+
+
 _NUMBER = (int, float)
 _OPTIONAL = (int, float, type(None))
 _ESTIMATE = {"value": _OPTIONAL, "low": _OPTIONAL, "high": _OPTIONAL}
@@ -109,11 +114,63 @@ _CASE = {
         }
     ],
 }
+# A study belongs to a run and decides nothing: its figures explain the claims that it
+# names. A "chart" has series along a horizontal axis, "dots" have rows along one;
+# numbers come with the ends of their 95 % intervals, null where there is none.
+_ENDS = {"low": [_OPTIONAL], "high": [_OPTIONAL]}
+_ABOUT = {**dict.fromkeys(("kind", "title", "caption", "x_label"), str)}
+_DRAWN = _ByKind({
+    "chart": {
+        **_ABOUT,
+        "y_label": str,
+        "log": _OneOf(("", "x", "y", "xy")),
+        "x_ticks": [_NUMBER],
+        "series": [
+            {
+                "label": str,
+                "mark": _OneOf(("both", "points", "line")),
+                "x": [_NUMBER],
+                "y": [_NUMBER],
+                **_ENDS,
+                # A law that extends the marks.
+                "trend": _MayLack(_Maybe({"x": [_NUMBER], "y": [_NUMBER]})),
+            }
+        ],
+    },
+    "dots": {
+        **_ABOUT,
+        "rows": [str],
+        "limits": _Maybe(_Pair(_NUMBER)),
+        "dots": [{"label": str, "rows": [str], "x": [_NUMBER], **_ENDS}],
+        "levels": [{"label": str, "x": _NUMBER, "low": _OPTIONAL, "high": _OPTIONAL}],
+    },
+})
+_STUDY = {
+    **dict.fromkeys(("id", "title", "text", "scale", "problem"), str),
+    # Ids of the claims that the study explains.
+    "explains": [str],
+    # What the names in the figures stand for: estimands, methods.
+    "legend": [dict.fromkeys(("name", "text"), str)],
+    "models_trained": int,
+    "seconds": _NUMBER,
+    "figures": [_DRAWN],
+}
+# How far F(c w) is from F(w), as a share: at w = 1 and at a random w.
+_SCALE_FREE = {
+    "level": _NUMBER,
+    "at_one": _ESTIMATE,
+    "elsewhere": _ESTIMATE,
+    "tolerance": _NUMBER,
+    "scale_free": _Maybe(bool),
+    "remedy": str,
+    "models_trained": int,
+}
 _PROBLEM = {
     **dict.fromkeys(("name", "description", "source", "normalisation", "output"), str),
     "n_train": int,
     "n_targets": int,
     "accuracy": _Maybe(_Values(_NUMBER)),
+    "scale_free": _MayLack(_Maybe(_SCALE_FREE)),
 }
 _RESULTS = {
     **dict.fromkeys(("suite", "commit", "config_digest", "started", "command"), str),
@@ -123,6 +180,8 @@ _RESULTS = {
     "problems": [_PROBLEM],
     "claims": [_CLAIM],
     "cases": [_CASE],
+    # Runs made before there were studies have none.
+    "studies": _MayLack([_STUDY]),
 }
 _ENVIRONMENT = {
     **dict.fromkeys(("python", "platform", "processor"), str),
@@ -192,6 +251,12 @@ def _check(value: Any, shape: Any, place: str) -> None:
         _check(value, dict, place)
         for key, item in value.items():
             _check(item, shape.shape, f"{place}.{key}")
+    elif isinstance(shape, _ByKind):
+        _check(value, dict, place)
+        if "kind" not in value:
+            raise ReportError(f'{place} lacks the key "kind"')
+        _check(value["kind"], _OneOf(tuple(shape.shapes)), f"{place}.kind")
+        _check(value, shape.shapes[value["kind"]], place)
     elif isinstance(shape, dict):
         _check(value, dict, place)
         for key, inner in shape.items():

@@ -18,6 +18,8 @@ from validation.claims import CLAIMS
 from validation.environment import commit, environment
 from validation.judging import Measured, judge_entry, not_begun
 from validation.laboratory import Laboratory, Setting
+from validation.studies import findings_of, run_studies
+from validation.studies.scale_freeness import scale_freeness
 
 
 def included(suite: str) -> tuple[str, ...]:
@@ -73,6 +75,14 @@ def run_suite(
         measured,
         lambda n: progress("judging", n, len(measured)),
     )
+    studies = run_studies(
+        laboratory,
+        thorough=suite != "small",
+        scales=scales,
+        findings=findings_of(measured, judged),
+        over=budget is not None and time.perf_counter() - clock > budget,
+        progress=progress,
+    )
     names = list(dict.fromkeys(entry.problem for _, entry in chosen))
     begun = {entry.entry.problem for entry in measured}
     return {
@@ -86,6 +96,7 @@ def run_suite(
         "problems": [_problem(laboratory, name) for name in names],
         "claims": judged + unbegun,
         "cases": [case(laboratory, name) for name in CASES if name in begun],
+        "studies": studies,
         "models_trained": laboratory.models_trained,
         "seconds": time.perf_counter() - clock,
     }
@@ -159,4 +170,5 @@ def _problem(laboratory: Laboratory, name: str) -> dict[str, Any]:
         "normalisation": description.normalisation,
         "output": description.output,
         "accuracy": laboratory.accuracy(name),
+        "scale_free": scale_freeness(laboratory, name),
     }

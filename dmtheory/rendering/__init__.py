@@ -8,6 +8,7 @@ from dmtheory.rendering.page import environment, write_atomically
 from dmtheory.rendering.pictures import png_data_uri
 from dmtheory.rendering.tables import html_table
 from dmtheory.rendering.text import (
+    NOTHING,
     IntervalText,
     format_duration,
     format_interval,
@@ -18,6 +19,7 @@ from dmtheory.rendering.text import (
 from dmtheory.rendering.whiskers import common_domain, whisker
 
 __all__ = [
+    "NOTHING",
     "IntervalText",
     "common_domain",
     "environment",

@@ -42,6 +42,8 @@ class Series:
         high: Upper ends.
         mark: Whether it is drawn by marks, a line or both. The interval of a mark is a
             whisker, that of a line a band.
+        trend: Places and values of a law that extends the marks: a thin line in their
+            colour.
     """
 
     label: str
@@ -50,6 +52,7 @@ class Series:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     mark: Mark = "both"
+    trend: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
     def __post_init__(self) -> None:
         lengths = [len(v) for v in (self.y, self.low, self.high) if v]
@@ -58,7 +61,10 @@ class Series:
                 f"x, y, low and high of {self.label!r} must be of one length, at least "
                 f"1, got {len(self.x)}, {lengths}"
             )
-        numbers = [v for v in chain(self.x, self.y, *self.ends) if v is not None]
+        if len(self.trend[0]) != len(self.trend[1]):
+            raise ValueError(f"trend of {self.label!r} must have as many x as y")
+        everything = chain(self.x, self.y, *self.ends, *self.trend)
+        numbers = [v for v in everything if v is not None]
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"numbers of {self.label!r} must be finite")
         if self.mark not in MARKS:
@@ -146,8 +152,8 @@ def draw_chart(chart: Chart, *, name: str) -> Drawing:
 
 def _log_axes(chart: Chart) -> LogAxes:
     smallest = {
-        "x": min(min(series.x) for series in chart.series),
-        "y": min(min(series.y) for series in chart.series),
+        "x": min(min(*s.x, *s.trend[0], math.inf) for s in chart.series),
+        "y": min(min(*s.y, *s.trend[1], math.inf) for s in chart.series),
     }
     kept = "".join(axis for axis in chart.log if smallest[axis] > 0)
     return kept  # type: ignore[return-value]
@@ -158,8 +164,8 @@ def _frame(axes: Axes, chart: Chart, log: LogAxes) -> None:
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
     marked = [s for s in chart.series if s.mark != "line"] or list(chart.series)
-    x = [v for series in marked for v in series.x]
-    y = [v for series in marked for v in series.y]
+    x = [v for s in marked for v in (*s.x, *s.trend[0])]
+    y = [v for s in marked for v in (*s.y, *s.trend[1])]
     ends = [v for s in marked for row in s.whiskers for v in row[1:]]
     # A whisker that leaves a logarithmic axis runs out of the frame.
     y += [v for v in ends if v > 0 or "y" not in log]
@@ -189,6 +195,7 @@ def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
         return
     if series.mark == "both":
         axes.plot(series.x, series.y, color=colour, lw=1.2, zorder=2)
+    axes.plot(*series.trend, color=colour, lw=1.2, zorder=2)
     floor = axes.get_ylim()[0]
     for x, low, high in rows:
         if high > low:

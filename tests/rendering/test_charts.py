@@ -112,6 +112,19 @@ def test_the_interval_of_a_line_is_a_band() -> None:
     assert "opacity: 0.16" in svg
 
 
+def test_a_trend_runs_through_its_marks_and_is_in_view() -> None:
+    series = a_series(trend=((0.0, 8.0), (1.0, 17.0)), low=(), high=(), mark="points")
+    svg = draw_chart(a_chart(series), name="f").svg
+    found = marks(svg, "--figure-points")
+    across, up = (scale(v, found[:, i]) for i, v in enumerate((series.x, series.y)))
+    (line,) = strokes(svg, "--figure-points")
+    assert line[::2] == pytest.approx(np.polyval(across, [0.0, 8.0]), abs=0.1)
+    assert line[1::2] == pytest.approx(np.polyval(up, [1.0, 17.0]), abs=0.1)
+    box = re.search(rf'viewBox="0 0 {NUMBER} {NUMBER}"', svg)
+    assert box is not None and 0 < line.min()
+    assert line[2] < float(box.group(1)) and line[1] < float(box.group(2))
+
+
 def test_words_stand_for_the_chart_and_every_series() -> None:
     series = [a_series(label=f"number {i}") for i in range(7)]
     series += [a_series(label="a line", mark="line")]
@@ -143,6 +156,8 @@ def test_series_differ_by_shape_and_not_by_colour_alone() -> None:
         ({"low": (1.0,)}, "must be of one length"),
         ({"x": (), "y": (), "low": (), "high": ()}, "at least 1"),
         ({"high": (1.0, float("inf"), 1.0)}, "must be finite"),
+        ({"trend": ((1.0,), ())}, "as many x as y"),
+        ({"trend": ((1.0,), (float("nan"),))}, "must be finite"),
     ],
 )
 def test_a_series_that_cannot_be_drawn_is_refused(changes: dict, message: str) -> None:
