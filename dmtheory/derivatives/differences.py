@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.derivatives.along import Paths
+from dmtheory.derivatives.rises import Rises
 from dmtheory.derivatives.stencils import DifferenceRule, Stencil
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
@@ -116,6 +117,7 @@ def over_subsets(
     paths: Paths,
     steps: tuple[float, ...],
     *,
+    jumps: bool,
     n_units: int,
     seed: int,
     train: Train,
@@ -126,6 +128,8 @@ def over_subsets(
         law: Bernoulli(p).
         paths: The players.
         steps: Steps h that share subsets and seeds.
+        jumps: Whether the response jumps from nobody to a player alone, as it does
+            under `sum`: there the rise itself takes the quotient's place.
         n_units: Units of two subsets.
         seed: The experiment's seed.
         train: Trains a design's rows.
@@ -147,9 +151,16 @@ def over_subsets(
             n_units=n_units,
             seed=seed,
         )
-        outputs = train(design)
-        pairs = outputs.reshape(n_units, 2, len(players), 2, outputs.shape[1])
-        by_step[step] = ((pairs[..., 0, :] - pairs[..., 1, :]) / (2 * step)).mean(1)
+        rows = torch.arange(0, design.n_models, 2)
+        width = torch.full((len(rows),), 2 * step, dtype=torch.float64)
+        if jumps:
+            rises = Rises(pairs=design)
+            outputs = train(rises)
+            width[rises.alone(rows, len(paths.groups) or paths.n_players)] = 1.0
+        else:
+            outputs = train(design)
+        moved = (outputs[0::2] - outputs[1::2]) / width[:, None]
+        by_step[step] = moved.unflatten(0, (n_units, 2, len(players))).mean(1)
         largest.append(outputs.abs().amax(0))
         n_models += design.n_models
     return Quotients(

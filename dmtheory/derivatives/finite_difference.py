@@ -132,7 +132,8 @@ class FiniteDifference:
             return responses.outputs
 
         paths = self.along.paths(description, coordinates)
-        found = self._quotients(at, paths, n_units, seed, train)
+        jumps = description.normalisation == "sum"
+        found = self._quotients(at, paths, jumps, n_units, seed, train)
         step, choice = max(self.steps), None
         if isinstance(self.step, Ladder):
             rounding = torch.finfo(torch.float64).eps * found.largest
@@ -156,6 +157,7 @@ class FiniteDifference:
         self,
         at: Float[Tensor, " train"] | Bernoulli,
         paths: Paths,
+        jumps: bool,
         n_units: int,
         seed: int,
         train: Train,
@@ -176,7 +178,13 @@ class FiniteDifference:
                 f"{type(self.rule).__name__}()"
             )
         return over_subsets(
-            at, paths, self.steps, n_units=n_units, seed=seed, train=train
+            at,
+            paths,
+            self.steps,
+            jumps=jumps,
+            n_units=n_units,
+            seed=seed,
+            train=train,
         )
 
     def _said(

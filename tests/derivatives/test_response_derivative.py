@@ -20,6 +20,7 @@ from dmtheory import (
     Central,
     DerivativeMethod,
     Directions,
+    Examples,
     FiniteDifference,
     Forward,
     Groups,
@@ -30,9 +31,11 @@ from dmtheory import (
     leave_one_out,
     response_derivative,
 )
-from dmtheory.designs import Bernoulli
+from dmtheory.derivatives.rises import Rises
+from dmtheory.designs import Bernoulli, SubsetPairs
 from dmtheory.problems import BlackBox, Description, LeastSquares, SampleMean
-from dmtheory.theory.exhaustive import path_averaged_derivative
+from dmtheory.problems.set_functions import all_masks
+from dmtheory.theory.exhaustive import path_averaged_derivative, population_regression
 
 N_TRAIN = 10
 DATA = table(N_TRAIN, 3, seed=0)
@@ -191,6 +194,49 @@ def test_the_average_over_subsets_is_that_of_the_bridge(p: float) -> None:
     assert found.seeds == {3}
     assert found.n_models == 250 * 2 * 2 * 6
     assert (found.estimand.point.kind, found.estimand.point.level) == ("average", p)
+
+
+@pytest.mark.parametrize("groups", [None, (0, 1, 0, 2, 2, 1)])
+@pytest.mark.parametrize("p", [0.15, 0.5])
+def test_under_sum_the_average_over_subsets_has_the_jump_from_nobody(
+    p: float, groups: tuple[int, ...] | None
+) -> None:
+    # Where nobody else is in the weight of the one does not matter, but its presence
+    # does: p = .15 has that in .44 of the units, or .72 of three groups'. Largest of 12
+    # standardised gaps below 5: 1e-5. Without the jump they are 30 and more.
+    problem = LeastSquares(data=table(6, 2, n_targets=2, seed=1), ridge=0.2)
+    spread = list(groups or range(6))
+    masks = all_masks(max(spread) + 1)
+    outputs = problem.respond(masks[:, spread], torch.zeros(len(masks)).long())
+    _, truth = population_regression(outputs, p)
+    method = FiniteDifference(
+        step=0.01,
+        n_seeds=300,
+        along=Examples() if groups is None else Groups(groups=groups),
+    )
+    found = response_derivative(problem, method, at=Bernoulli(p=p), seed=3)
+    assert found.stderr is not None
+    assert ((found.scores - truth) / found.stderr).abs().max() < 5
+    assert found.stderr.max() < 0.1 * truth.abs().max()
+
+
+def test_rows_of_rises_are_one_player_or_nobody() -> None:
+    pairs = SubsetPairs(p=0.3, step=0.1, coordinates=(2, 0), n_units=4000, seed=3)
+    for design in (Rises(pairs=pairs), Rises(pairs=replace(pairs, groups=(0, 2, 1)))):
+        rows = torch.arange(design.n_models)
+        weights, plain = design.weights(rows, 3), design.pairs.weights(rows, 3)
+        alone = design.alone(rows, 3)
+        # .7^2 of the pairs; 5 sigma of 16,000.
+        assert abs(alone.double().mean().item() - 0.49) < 0.02
+        assert torch.equal(weights[~alone], plain[~alone])
+        assert torch.equal(alone[0::2], alone[1::2])
+        assert (weights[alone].sum(1)[0::2] == 1).all()
+        assert (weights[alone][1::2] == 0).all()
+        gap = torch.cov(weights.T, correction=0) - design.covariance(3)
+        assert gap.abs().max() < 0.01
+        assert (torch.cov(plain.T, correction=0) - design.covariance(3)).abs().max() > (
+            0.02
+        )
 
 
 def test_leave_one_out_of_least_squares_is_g_over_one_minus_leverage() -> None:
