@@ -14,15 +14,15 @@ from validation.laboratory import Laboratory
 from validation.verdict import REFUTED, SUPPORTED, Part
 
 # One example, 1 % and 2 % of the 300.
-KS = (1, 3, 6)
-ONE, FEW, MANY = KS
+ONE, FEW, MANY = 1, 3, 6
 SLOPE = (0.8, 1.2)
 # For one example the slope is 1 by definition.
 SLOPE_OF_ONE = (0.85, 1.15)
 RANDOM_SETS = 4
 # Subsets that one example, and that 2 %, come and go in.
-SUBSETS = {ONE: 32, MANY: 8}
-SEEDS = 6
+SUBSETS = {ONE: 32, MANY: 12}
+# One example does little beside the noise of a seed, and its removals are few.
+SEEDS_OF_ONE, SEEDS = 32, 6
 FIRST, SECOND = "first half", "second half"
 
 
@@ -46,13 +46,20 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     others = {"datamodel": datamodel, "gradient product": product, **wrong}
     others |= _random(datamodel)
     targets = range(len(datamodel.target_labels))
-    sets = _flat(chosen_sets(halves, targets, KS))
+    sets = _flat(chosen_sets(halves, targets, (MANY,)))
     sets += _flat(chosen_sets(as_choices(others), targets, (FEW, MANY)))
     seed = 100 * laboratory.experiment_seed("removals") + 10
     retrained = {
         "full data": retrain_without(
             problem, sets, n_seeds=SEEDS, seed=seed, engine=laboratory.engine
-        )
+        ),
+        "full data, 1": retrain_without(
+            problem,
+            _flat(chosen_sets(halves, targets, (ONE,))),
+            n_seeds=SEEDS_OF_ONE,
+            seed=seed + 9,
+            engine=laboratory.engine,
+        ),
     }
     for place, (k, n_subsets) in enumerate(SUBSETS.items()):
         retrained[f"half subsets, {k}"] = retrain_without(
@@ -96,25 +103,27 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
 
 def _at_full_data(evidence: Evidence) -> list[Part]:
     slopes = {
-        k: _halves_table(evidence, "full data", k).slope([FIRST, SECOND], k)
-        for k in (ONE, MANY)
+        k: _halves_table(evidence, where, k).slope([FIRST, SECOND], k)
+        for k, where in ((ONE, "full data, 1"), (MANY, "full data"))
     }
+    one, many = slopes[ONE], slopes[MANY]
+    growth = Interval(many.value - one.value, many.low - one.high, many.high - one.low)
     return [
         _part_of_slope(
-            "slope at the full data, k = 1",
-            "F(1 - e_i) - F(1) on -p beta_i, i the first of the other half",
-            slopes[ONE],
-            SLOPE,
-            headline=False,
-        ),
-        _part_of_slope(
             f"slope at the full data, k = {MANY}",
-            "the same for 2 %: chosen examples are alike and stand in for one "
-            "another, so that together they do more than their sum",
-            slopes[MANY],
+            "F(1 - 1_A) - F(1) on -p sum beta over A, likewise chosen: alike examples "
+            "stand in for one another, and together do more than their sum",
+            many,
             SLOPE,
             headline=False,
             expected=REFUTED,
+        ),
+        Part(
+            name="that slope grows with the set",
+            statement=f"from one example ({one.value:.2f}) to {MANY}: above 0",
+            interval=growth,
+            tolerance=(0.0, None),
+            headline=False,
         ),
     ]
 
