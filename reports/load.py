@@ -125,6 +125,7 @@ _DRAWN = _ByKind({
         "y_label": str,
         "log": _OneOf(("", "x", "y", "xy")),
         "x_ticks": [_NUMBER],
+        "view": _OneOf(("all", "marks")),
         "series": [
             {
                 "label": str,
@@ -146,7 +147,8 @@ _DRAWN = _ByKind({
     },
 })
 _STUDY = {
-    **dict.fromkeys(("id", "title", "text", "scale", "problem"), str),
+    # `text` is the study's, `note` what there is to say of this problem.
+    **dict.fromkeys(("id", "title", "text", "note", "scale", "problem"), str),
     # Ids of the claims that the study explains.
     "explains": [str],
     # What the names in the figures stand for: estimands, methods.

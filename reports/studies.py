@@ -90,6 +90,7 @@ def _chart(data: Json) -> Chart:
         ),
         log=data["log"],
         x_ticks=tuple(data["x_ticks"]),
+        view=data["view"],
     )
 
 

@@ -94,10 +94,12 @@ class Chart:
         title: What the chart shows, read to those who cannot see it.
         x_label: Name and unit of the horizontal axis.
         y_label: Name and unit of the vertical axis.
-        series: What is drawn, at least one; marks and their intervals decide what is
-            in view, and a line alone may run out of it.
-        log: Axes that are logarithmic; one with a value <= 0 stays linear.
+        series: What is drawn, at least one.
+        log: Axes that are logarithmic. A number <= 0 has no place on one and is not
+            drawn; an axis without any other stays linear.
         x_ticks: Places of the horizontal ticks; chosen where none are given.
+        view: What is in view: "all", or "marks" with their intervals, where lines alone
+            may run out of the frame.
     """
 
     title: str
@@ -106,6 +108,7 @@ class Chart:
     series: tuple[Series, ...]
     log: LogAxes = ""
     x_ticks: tuple[float, ...] = ()
+    view: Literal["all", "marks"] = "all"
 
     def __post_init__(self) -> None:
         if not self.series:
@@ -147,33 +150,42 @@ def draw_chart(chart: Chart, *, name: str) -> Drawing:
         size=SIZE,
     )
     n_points = sum(len(series.x) for series in chart.series)
-    return Drawing(svg, legend, n_points, n_points)
+    return Drawing(svg, legend, _n_drawn(chart, log), n_points)
 
 
 def _log_axes(chart: Chart) -> LogAxes:
-    smallest = {
-        "x": min(min(*s.x, *s.trend[0], math.inf) for s in chart.series),
-        "y": min(min(*s.y, *s.trend[1], math.inf) for s in chart.series),
+    largest = {
+        "x": max(max(*s.x, *s.trend[0], 0.0) for s in chart.series),
+        "y": max(max(*s.y, *s.trend[1], 0.0) for s in chart.series),
     }
-    kept = "".join(axis for axis in chart.log if smallest[axis] > 0)
+    kept = "".join(axis for axis in chart.log if largest[axis] > 0)
     return kept  # type: ignore[return-value]
+
+
+def _n_drawn(chart: Chart, log: LogAxes) -> int:
+    places = [place for s in chart.series for place in zip(s.x, s.y, strict=True)]
+    return sum(
+        ("x" not in log or x > 0) and ("y" not in log or y > 0) for x, y in places
+    )
 
 
 def _frame(axes: Axes, chart: Chart, log: LogAxes) -> None:
     """Set the limits: all places, all marks and their whiskers, some room around."""
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
-    marked = [s for s in chart.series if s.mark != "line"] or list(chart.series)
-    x = [v for s in marked for v in (*s.x, *s.trend[0])]
-    y = [v for s in marked for v in (*s.y, *s.trend[1])]
-    ends = [v for s in marked for row in s.whiskers for v in row[1:]]
-    # A whisker that leaves a logarithmic axis runs out of the frame.
-    y += [v for v in ends if v > 0 or "y" not in log]
+    marked = [s for s in chart.series if s.mark != "line"]
+    seen = marked if marked and chart.view == "marks" else list(chart.series)
+    x = [v for s in seen for v in (*s.x, *s.trend[0])]
+    y = [v for s in seen for v in (*s.y, *s.trend[1])]
+    y += [v for s in seen for row in s.whiskers for v in row[1:]]
     axes.set_xlim(*_limits(x, log="x" in log))
     axes.set_ylim(*_limits(y, log="y" in log))
 
 
 def _limits(values: list[float], *, log: bool) -> tuple[float, float]:
+    if log:
+        # What reaches to zero runs out of the frame.
+        values = [v for v in values if v > 0]
     low, high = min(values), max(values)
     if log:
         room = (high / low) ** _ROOM if high > low else 2.0

@@ -93,12 +93,32 @@ def test_a_whisker_that_reaches_zero_leaves_a_logarithmic_frame() -> None:
 def test_marks_decide_what_is_in_view_and_lines_do_not() -> None:
     ends = {"x": (-50.0, 100.0), "y": (-1e6, 1e6), "low": (), "high": ()}
     far = a_series(label="two", mark="line", **ends)
+    both = a_series(), far
     alone = marks(draw_chart(a_chart(), name="f").svg, "--figure-points")
-    beside = marks(
-        draw_chart(a_chart(a_series(), far), name="f").svg, "--figure-points"
-    )
+    beside = draw_chart(a_chart(*both, view="marks"), name="f").svg
     # The labels of the ticks are the same, so that the frame is too.
-    assert alone == pytest.approx(beside, abs=0.1)
+    assert alone == pytest.approx(marks(beside, "--figure-points"), abs=0.1)
+    svg = draw_chart(a_chart(*both), name="f").svg
+    crowded = marks(svg, "--figure-points")
+    assert np.ptp(crowded[:, 1]) < 1 and np.ptp(crowded[:, 0]) < 10
+    (line,) = re.findall(r'<path d="M ([^"]*)"[^>]*stroke: var\(--figure-fitted', svg)
+    x0, y0, _, x1, y1 = line.split()
+    assert float(x0) < crowded[0, 0] < crowded[2, 0] < float(x1)
+    assert float(y1) < crowded[0, 1] < float(y0)
+
+
+def test_numbers_that_are_not_positive_have_no_place_on_a_logarithmic_axis() -> None:
+    series = a_series(
+        y=(0.0, 10.0, 100.0), low=(-1.0, 9.0, 90.0), high=(2, 11.0, 110.0)
+    )
+    drawing = draw_chart(a_chart(series, log="y"), name="f")
+    assert (drawing.shown, drawing.total) == (2, 3)
+    found = marks(drawing.svg, "--figure-points")[-2:]
+    ratio = found[0, 1] - found[1, 1]
+    # From 9 to 11 is log(11/9)/log(10) of the way from 10 to 100: logarithmic still.
+    whisker = strokes(drawing.svg, "--figure-points")[-2]
+    wanted = ratio * np.log10(11 / 9)
+    assert whisker[1] - whisker[3] == pytest.approx(wanted, abs=0.2)
 
 
 def test_the_interval_of_a_line_is_a_band() -> None:

@@ -86,7 +86,8 @@ def _made(run: Run, study: Study, problem: str) -> Json:
     return {
         "id": study.id,
         "title": study.title,
-        "text": f"{study.text} {made.text}".strip(),
+        "text": study.text,
+        "note": made.note,
         "scale": study.scale,
         "problem": problem,
         "explains": list(study.explains),

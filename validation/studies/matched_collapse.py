@@ -81,7 +81,7 @@ def make(run: Run, name: str) -> Made:
     drawn = {way: [found[place] for place in row] for way, row in ways.items()}
     return Made(
         figures=[_errors(drawn), _slopes(drawn)],
-        text=f"The middle is N = {MIDDLE_SIZE}, {ALL_FEATURES} features and "
+        note=f"The middle is N = {MIDDLE_SIZE}, {ALL_FEATURES} features and "
         f"p = {MIDDLE_LEVEL:g}.",
     )
 

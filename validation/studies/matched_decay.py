@@ -1,12 +1,15 @@
 """How the gap of the matched derivative falls with the number of examples."""
 
 from collections.abc import Sequence
+from math import exp, log
+from statistics import fmean
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
 from dmtheory.engines.base import run_all
 from dmtheory.influence.curvature import effective_parameters
 from dmtheory.problems.base import DifferentiableProblem
+from dmtheory.rendering import format_interval
 from dmtheory.theory.closed_forms import matched_slope_tolerance
 from validation.claims import matched_derivative
 from validation.problems import resized
@@ -44,22 +47,37 @@ def _errors(
     found: list[Relation],
     d: list[float],
     p: float,
-    exponent: str,
+    exponent: Interval | None,
 ) -> Json:
     errors = [relation.corrected_relative_error for relation in found]
     law = [one / (p * n) for n, one in zip(sizes, d, strict=True)]
+    drawn = [
+        series("relative error of dF/dw(p·1)", sizes, errors),
+        series("d/(pN), its order", sizes, law, mark="line"),
+    ]
+    values = [error.value for error in errors]
+    if exponent is not None and min(values) > 0:
+        said = format_interval(exponent.value, exponent.low, exponent.high)
+        fitted = _power(sizes, values, exponent.value)
+        drawn.append(series(f"fitted exponent {said}", sizes, fitted, mark="line"))
     return chart(
-        [
-            series("relative error of dF/dw(p·1)", sizes, errors),
-            series("d/(pN), its order", sizes, law, mark="line"),
-        ],
+        drawn,
         title="The gap at the matched point, against N",
         x_label="training examples N",
         y_label="relative error, the noise's share taken out",
-        caption=exponent,
+        caption="The exponent is the claim's, over all targets.",
         log="xy",
         x_ticks=sizes,
     )
+
+
+def _power(
+    sizes: Sequence[int], values: Sequence[float], exponent: float
+) -> list[float]:
+    """Return the power law with this exponent through the middle of the values."""
+    place = fmean(map(log, sizes))
+    height = fmean(map(log, values))
+    return [exp(height + exponent * (log(n) - place)) for n in sizes]
 
 
 def _slopes(
@@ -88,13 +106,11 @@ def _slopes(
     )
 
 
-def _exponent(judged: Json) -> str:
-    part = next(part for part in judged["parts"] if part["name"] == _EXPONENT)
-    if part["value"] is None:
-        return ""
-    numbers = (f"{part[key]:.2f}" for key in ("value", "low", "high"))
-    value, low, high = numbers
-    return f"Fitted exponent of the error against N: {value} [{low}, {high}]."
+def _exponent(judged: Json) -> Interval | None:
+    for part in judged["parts"]:
+        if part["name"] == _EXPONENT and part["value"] is not None:
+            return Interval(part["value"], part["low"], part["high"])
+    return None
 
 
 def _effective(name: str, n_train: int, p: float) -> float:

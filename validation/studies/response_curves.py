@@ -4,6 +4,7 @@ from scipy.stats import t as student
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.derivatives.curve import Estimate, ResponseCurve, response_curve
+from dmtheory.rendering import format_interval
 from validation.laboratory import Laboratory
 from validation.studies.study import Json, Made, Run, Study, chart, series
 
@@ -31,7 +32,7 @@ def make(run: Run, name: str) -> Made:
             _drawn(run, name, target, (one,), alone),
             _drawn(run, name, target, group, together),
         ],
-        text=f"The target is {labels.target_labels[target]}, whose output is nearest "
+        note=f"The target is {labels.target_labels[target]}, whose output is nearest "
         "zero on subsets; classical influence chose the example and the group.",
     )
 
@@ -75,6 +76,7 @@ def _drawn(
         title=title,
         x_label="weight of the example" if len(examples) == 1 else "weight of each",
         y_label="change of the output from that at the others' weight",
+        view="marks",
     )
 
 
@@ -91,9 +93,8 @@ def _line(
     found = _interval(curve, slope, (target,))
     rise = [_times(found, away) for away in (-1.0, 0.0, 1.0)]
     per_weight = (found.value / at, found.low / at, found.high / at)
-    value, low, high = (f"{number:.3g}" for number in per_weight)
-    said = f"{label}, {value}" + ("" if low == high else f" [{low}, {high}]")
-    return series(said, [0.0, at, 2 * at], rise, mark="line")
+    said = format_interval(*per_weight, exact_digits=3)
+    return series(f"{label}, {said}", [0.0, at, 2 * at], rise, mark="line")
 
 
 def _times(slope: Interval, away: float) -> Interval:

@@ -59,12 +59,12 @@ class Made:
         figures: Charts and dot plots, of the shape that `reports.load` documents; none
             where there is nothing to show.
         legend: What the names in the figures stand for.
-        text: A sentence that goes after the study's own text.
+        note: What there is to say of this problem, after the study's own text.
     """
 
     figures: list[Json]
     legend: tuple[tuple[str, str], ...] = ()
-    text: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,7 @@ def chart(
     caption: str = "",
     log: str = "",
     x_ticks: Sequence[float] = (),
+    view: str = "all",
 ) -> Json:
     """Return a chart of results.json."""
     return {
@@ -109,6 +110,7 @@ def chart(
         "y_label": y_label,
         "log": log,
         "x_ticks": [float(x) for x in x_ticks],
+        "view": view,
         "series": list(series),
     }
 

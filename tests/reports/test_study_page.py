@@ -1,0 +1,306 @@
+"""Studies in the page of a run: their figures, tables and words, also in a browser."""
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_report_page as every_page
+from test_report_page import Page, luminance
+
+from reports import build_report
+
+Json = dict[str, Any]
+Write = Callable[[Json], Path]
+PHONE = 390
+
+
+def a_chart() -> Json:
+    return {
+        "kind": "chart",
+        "title": "Trainings against N",
+        "caption": "From `pilots`.",
+        "x_label": "training examples N",
+        "y_label": "trainings",
+        "log": "xy",
+        "x_ticks": [75.0, 150.0, 300.0],
+        "view": "all",
+        "series": [
+            {
+                "label": "central differences",
+                "mark": "both",
+                "x": [75.0, 150.0, 300.0],
+                "y": [640.123456, 1300.0, 2500.0],
+                "low": [600.0, 1200.0, None],
+                "high": [700.0, 1400.0, None],
+                "trend": {"x": [75.0, 600.0], "y": [600.0, 5000.0]},
+            },
+            {
+                "label": "a law",
+                "mark": "line",
+                "x": [75.0, 300.0],
+                "y": [500.0, 2000.0],
+                "low": [400.0, 1800.0],
+                "high": [600.0, 2200.0],
+            },
+        ],
+    }
+
+
+def some_dots() -> Json:
+    return {
+        "kind": "dots",
+        "title": "LDS on digits",
+        "caption": "",
+        "x_label": "linear datamodeling score",
+        "rows": ["1 seed", "10 seeds", "datamodel"],
+        "limits": [-0.1, 1.0],
+        "dots": [
+            {
+                "label": "influence at w = 1",
+                "rows": ["1 seed", "10 seeds"],
+                "x": [0.71, 0.82],
+                "low": [0.69, 0.8],
+                "high": [0.73, 0.84],
+            },
+            {
+                "label": "others",
+                "rows": ["datamodel"],
+                "x": [0.93],
+                "low": [None],
+                "high": [None],
+            },
+        ],
+        "levels": [{"label": "ceiling", "x": 0.96, "low": 0.95, "high": 0.97}],
+    }
+
+
+def a_study(problem: str, **other: Any) -> Json:
+    return {
+        "id": "frontier",
+        "title": "Cost against accuracy",
+        "text": "How many trainings each route takes.",
+        "note": f"This is about {problem}.",
+        "scale": "M",
+        "problem": problem,
+        "explains": ["bridge", "a-claim-that-was-not-run"],
+        "legend": [{"name": "a law", "text": "dF/dw at `w = 1`"}],
+        "models_trained": 1234,
+        "seconds": 5.5,
+        "figures": [a_chart(), some_dots()],
+        **other,
+    }
+
+
+def check(scale_free: bool | None, change: float, half: float) -> Json:
+    ends = {"value": change, "low": change - half, "high": change + half}
+    return {
+        "level": 0.3,
+        "at_one": ends,
+        "elsewhere": ends,
+        "tolerance": 0.01,
+        "scale_free": scale_free,
+        "remedy": f"remedy of {scale_free}",
+        "models_trained": 32,
+    }
+
+
+@pytest.fixture
+def with_studies(results: Json) -> Json:
+    results["studies"] = [a_study("digits-sum"), a_study("diabetes-sum")]
+    checks = (check(True, 2e-16, 0.0), check(False, 0.3, 0.02), None)
+    for problem, found in zip(results["problems"], checks, strict=True):
+        problem["scale_free"] = found
+    return results
+
+
+@pytest.fixture
+def html(write_run: Write, with_studies: Json) -> str:
+    return build_report(write_run(with_studies)).read_text(encoding="utf-8")
+
+
+def test_the_whole_page_keeps_what_every_page_keeps(html: str) -> None:
+    page = Page(html)
+    every_page.test_nothing_is_loaded_from_outside(html, page)
+    every_page.test_ids_are_unique_and_links_lead_somewhere(page)
+    every_page.test_headings_are_in_order_and_tables_have_headers(page)
+    every_page.test_pictures_have_words_and_drawings_are_labelled(page)
+
+
+def test_a_run_without_studies_has_no_section_for_them(
+    write_run: Write, results: Json
+) -> None:
+    html = build_report(write_run(results)).read_text(encoding="utf-8")
+    assert "studies" not in html and "Scale-free" not in html
+    results["studies"] = []
+    assert build_report(write_run(results)).read_text(encoding="utf-8") == html
+
+
+def test_all_numbers_of_a_figure_stand_in_its_table(html: str) -> None:
+    page = Page(html)
+    chart, dots = (
+        re.findall(
+            r"<tr>(<th scope=\"row\">.*?)</tr>",
+            html[html.index(f"{title}: the numbers") :].partition("</table>")[0],
+        )
+        for title in ("Trainings against N", "LDS on digits")
+    )
+    cells = [re.findall(r">([^<>]+)</t", row) for row in chart]
+    assert cells[0] == ["central differences", "75", "640.123", "600", "700"]
+    assert cells[2] == ["central differences", "300", "2500", "–", "–"]
+    assert cells[4] == ["central differences, its law", "600", "5000", "–", "–"]
+    assert cells[6] == ["a law", "300", "2000", "1800", "2200"]
+    assert len(cells) == 7
+    cells = [re.findall(r">([^<>]+)</t", row) for row in dots]
+    assert cells[1] == ["influence at w = 1", "10 seeds", "0.82", "0.8", "0.84"]
+    assert cells[3] == ["ceiling", "–", "0.96", "0.95", "0.97"]
+    assert len(cells) == 4
+    study = page.inside("study-frontier-digits-sum")
+    assert "The numbers in this figure" in study
+
+
+def test_a_study_says_what_it_is_and_what_it_explains(html: str) -> None:
+    page = Page(html)
+    first = page.inside("study-frontier-digits-sum")
+    second = page.inside("study-frontier-diabetes-sum")
+    assert "Cost against accuracy: digits-sum" in first
+    assert "1,234 models trained for it, 5.5 s" in first
+    assert "Explains bridge." in first
+    # The study's own text stands once, what there is to say of a problem with it.
+    assert "How many trainings" in first and "How many trainings" not in second
+    assert "This is about diabetes-sum." in second
+    claim = page.inside("claim-bridge")
+    assert "Explained by Cost against accuracy: digits-sum" in claim
+    assert "Explained by" not in page.inside("claim-one-over-n")
+
+
+def test_the_table_of_problems_says_which_are_scale_free(html: str) -> None:
+    making = Page(html).inside("making")
+    assert "yes from 1 to 0.3·1: below 10⁻⁶; elsewhere: below 10⁻⁶" in making
+    assert "remedy of True" in making
+    assert "no from 1 to 0.3·1: 0.300 [0.280, 0.320]" in making
+    assert "remedy of False" in making
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("kind",), "pie", "kind must be one of chart, dots; got 'pie'"),
+        (("kind",), None, 'figures[0] lacks the key "kind"'),
+        (("series", 0, "low"), None, 'series[0] lacks the key "low"'),
+        (("series", 0, "mark"), "bar", "mark must be one of both, points, line"),
+        (("series", 0, "y"), [1.0], "must be of one length"),
+        (("series", 0, "trend", "x"), [1.0], "as many x as y"),
+        (("log",), "z", "log must be one of"),
+        (("series",), [], "at least one series"),
+    ],
+)
+def test_a_figure_of_another_shape(
+    write_run: Write, with_studies: Json, path: tuple, value: Any, message: str
+) -> None:
+    figure = place = with_studies["studies"][0]["figures"][0]
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    assert figure
+    with pytest.raises(ValueError) as caught:
+        build_report(write_run(with_studies))
+    assert message in str(caught.value)
+
+
+def test_every_text_of_a_study_is_escaped(write_run: Write, with_studies: Json) -> None:
+    attack = "<script>alert(1)</script>\"'&"
+    keep = ("kind", "scale", "mark", "log", "view", "explains")
+
+    def spoil(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: spoil(item, name) for name, item in value.items()}
+        if isinstance(value, list) and key != "explains":
+            return [spoil(item, key) for item in value]
+        return attack if isinstance(value, str) and key not in keep else value
+
+    spoiled = spoil(copy.deepcopy(with_studies["studies"]))
+    for one in spoiled:
+        # Names of rows are distinct, spoiled or not.
+        one["figures"][1]["rows"] = [attack]
+    with_studies["studies"] = spoiled
+    html = build_report(write_run(with_studies)).read_text(encoding="utf-8")
+    assert "<script" not in html and "&lt;script&gt;" in html
+    Page(html)
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_every_mark_stands_out_from_its_ground(html: str, scheme: int) -> None:
+    block = re.findall(r":root \{(.*?)\}", html, flags=re.DOTALL)[scheme]
+    colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", block))
+    marks = [name for name in colours if name.startswith("--figure-")]
+    marks.remove("--figure-rule")
+    assert len(marks) == 7
+    for mark in marks:
+        for ground in ("--paper", "--raised"):
+            ends = sorted(map(luminance, (colours[mark], colours[ground])))
+            assert (ends[1] + 0.05) / (ends[0] + 0.05) >= 3, (mark, ground)
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+# Measures the page in a frame as wide as a phone, from outside it: the page's own
+# policy runs no script.
+MEASURE = """<!doctype html><meta charset="utf-8"><iframe id="f" width="{width}"
+height="900" src="report.html"></iframe><p id="out">nothing</p><script>
+document.getElementById("f").onload = () => {{
+  const page = document.getElementById("f").contentDocument;
+  for (const one of page.querySelectorAll("details")) one.open = true;
+  const root = page.documentElement;
+  const drawn = [...page.querySelectorAll(".plates svg.figure")].map(one => {{
+    const box = one.getBoundingClientRect();
+    const texts = [...one.querySelectorAll("text")].map(t => t.getBoundingClientRect());
+    return [box.left, box.right, Math.min(...texts.map(t => t.left)),
+      Math.max(...texts.map(t => t.right)), Math.min(...texts.map(t => t.height))];
+  }});
+  document.getElementById("out").textContent = JSON.stringify(
+    {{scroll: root.scrollWidth, client: root.clientWidth, drawn}});
+}};
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to look at the page with")
+@pytest.mark.parametrize("width", [PHONE, 1280])
+def test_a_browser_shows_figures_inside_the_page(
+    write_run: Write, with_studies: Json, tmp_path: Path, width: int
+) -> None:
+    folder = build_report(write_run(with_studies)).parent
+    (folder / "measure.html").write_text(MEASURE.format(width=width))
+    done = subprocess.run(
+        [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            (folder / "measure.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    out = re.search(r'<p id="out">(.*?)</p>', done.stdout)
+    assert out is not None
+    found = json.loads(out.group(1))
+    assert found["scroll"] <= found["client"], "the page scrolls sideways"
+    assert len(found["drawn"]) == 4
+    for left, right, first, last, height in found["drawn"]:
+        assert 0 <= left < right <= found["client"]
+        assert left - 1 <= first and last <= right + 1, "a label leaves its figure"
+        assert height > 9, "labels are too small to read"
