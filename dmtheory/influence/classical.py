@@ -17,6 +17,7 @@ from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import check_coordinates
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.engines.devices import worker_device
+from dmtheory.influence.arguments import check_differentiable
 from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature import Curvature, ExactHessian
 from dmtheory.influence.many_models import Trained, derivatives
@@ -97,6 +98,7 @@ def influence(
     rule = Rule(
         curvature=curvature, damping=damping, solver=solver, budget=Budget(memory)
     )
+    check_differentiable(problem)
     check_at_least(n_seeds, 1, "n_seeds")
     description = problem.description
     check_fixed_steps(description, "influence")
@@ -168,6 +170,7 @@ def weight_derivatives(
         ValueError: If a training did not converge, or the damped curvature is not
             positive definite.
     """
+    check_differentiable(problem)
     check_fixed_steps(problem.description, "influence")
     rule = Rule(
         curvature=curvature, damping=damping, solver=solver, budget=Budget(memory)

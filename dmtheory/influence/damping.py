@@ -17,11 +17,15 @@ from dmtheory.checks import check_choice
 from dmtheory.derivatives.method import At
 from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.influence.arguments import (
+    check_curvature,
+    check_damping,
+    check_differentiable,
+)
 from dmtheory.influence.curvature import Curvature, GaussNewton
 from dmtheory.influence.gradient_product import forces
 from dmtheory.influence.gradients import prediction_jacobian, target_gradients
 from dmtheory.influence.linearised import damped_curvature, scaled_weights
-from dmtheory.influence.removals import check_damping
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress
@@ -116,8 +120,10 @@ def choose_damping(
         ValueError: If an argument is out of range, a damping leaves negative or zero
             curvature, or pilot and models share their seed.
     """
+    check_differentiable(problem)
     description = problem.description
     check_fixed_steps(description, "influence")
+    check_curvature(curvature)
     check_choice(by, ("lds", "error"), "by")
     tried = sorted(set(dampings))
     if not tried:

@@ -15,6 +15,7 @@ from dmtheory.derivatives.method import At, resolved_point
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.points import check_coordinates
 from dmtheory.designs.seeds import model_seeds
+from dmtheory.influence.arguments import check_damping
 from dmtheory.influence.gap_stages import (
     STAGES,
     Effects,
@@ -26,7 +27,7 @@ from dmtheory.influence.gap_statistics import (
     inner_products,
     resampled_means,
 )
-from dmtheory.influence.removals import check_damping, check_some_are_left
+from dmtheory.influence.removals import check_some_are_left
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress

@@ -8,6 +8,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.func import vjp
 
+from dmtheory.influence.arguments import (
+    check_curvature,
+    check_damping,
+    check_solver,
+)
 from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature import Curvature
 from dmtheory.influence.curvature.losses import loss_slopes
@@ -35,8 +40,9 @@ class Rule:
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        if not self.damping >= 0:
-            raise ValueError(f"damping must be >= 0, got {self.damping}")
+        check_curvature(self.curvature)
+        check_damping(self.damping)
+        check_solver(self.solver)
 
     def targets_at_a_time(self, n_params: int, n_rows: int, n_targets: int) -> int:
         """Return how many targets' gradients, solutions and scores fit."""

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.func import grad, vmap
 
-from dmtheory.checks import check_at_least, check_positive
+from dmtheory.checks import check_at_least, check_positive, check_weights
 from dmtheory.influence.gradients import prediction_slopes
 from dmtheory.influence.linearised import Linearised, scaled_weights
 from dmtheory.influence.minimisers import minimisers
@@ -103,10 +103,17 @@ def proximal_response(
         Minimisers, certified.
 
     Raises:
-        ValueError: If a minimiser is not found to the tolerance.
+        ValueError: If weights are no weights, or a minimiser is not found to the
+            tolerance.
     """
     check_positive(tolerance, "tolerance")
     check_at_least(most_iterations, 1, "most_iterations")
+    check_weights(weights, len(model.weights))
+    if not bool(weights.any(1).all()):
+        raise ValueError(
+            "weights must have an entry > 0 in each row, got zeros alone in row "
+            f"{int((~weights.any(1)).nonzero()[0])}: nothing is left there"
+        )
     before = scaled_weights(model.problem, model.weights)
     objective = BregmanObjective(
         problem=model.problem,

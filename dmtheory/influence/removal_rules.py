@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
+from dmtheory.influence.curvature import EKFAC, KFAC
 from dmtheory.influence.curvature.losses import loss_hessians
 from dmtheory.influence.gradients import prediction_slopes
 from dmtheory.influence.linearised import (
@@ -192,9 +193,15 @@ class NewtonStep:
         """Return the change of the output over the step.
 
         Raises:
+            TypeError: If the curvature is Kronecker-factored.
             ValueError: If the damped curvature without a group is not positive
                 definite.
         """
+        if isinstance(model.curvature, KFAC | EKFAC):
+            raise TypeError(
+                f"curvature must be known without each group for {self.name}, got "
+                f"{model.curvature.name}: use GaussNewton(), or another rule"
+            )
         before = scaled_weights(model.problem, model.weights)
         after = scaled_weights(model.problem, model.weights * (1 - removed))
         slopes = (after - before) @ model.gradients

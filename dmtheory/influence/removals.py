@@ -10,6 +10,12 @@ from torch import Tensor
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.method import At
 from dmtheory.designs.points import check_coordinates
+from dmtheory.influence.arguments import (
+    check_curvature,
+    check_damping,
+    check_differentiable,
+    check_rule,
+)
 from dmtheory.influence.curvature import Curvature, ExactHessian
 from dmtheory.influence.linearised import Linearised, linearised
 from dmtheory.influence.removal_rules import NewtonStep
@@ -85,8 +91,11 @@ def leave_out(
         ValueError: If an argument is out of range, a group takes all the weight there
             is, or the damped curvature is not positive definite.
     """
+    check_differentiable(problem)
     check_fixed_steps(problem.description, "removals")
+    check_rule(rule, Removal)
     check_damping(damping)
+    check_curvature(curvature)
     removed = members(problem.description, groups)
     models = models_at(
         problem, at=at, n_seeds=n_seeds, seed=seed, parameters=parameters
@@ -114,12 +123,18 @@ def members(
     """Return 1 for the members of each group; every example alone by default.
 
     Raises:
+        TypeError: If groups have no labels.
         ValueError: If there is no group, or one has no members, repeated ones or
             members that are no training examples.
     """
     n_train = description.n_train
     if groups is None:
         return torch.eye(n_train, dtype=torch.float64)
+    if not isinstance(groups, Mapping):
+        raise TypeError(
+            "groups must map labels to examples, such as {'eights': [3, 5]}, got a "
+            f"{type(groups).__name__}"
+        )
     if not groups:
         raise ValueError("groups must name at least one group, got none")
     rows = torch.zeros(len(groups), n_train, dtype=torch.float64)
@@ -143,9 +158,3 @@ def check_some_are_left(weights: Tensor, removed: Tensor) -> None:
             "groups must leave an example of positive weight, but group "
             f"{int((~left.any(1)).nonzero()[0])} takes all of them"
         )
-
-
-def check_damping(damping: float) -> None:
-    """Raise ValueError unless damping is a finite number >= 0."""
-    if not 0 <= damping < float("inf"):
-        raise ValueError(f"damping must be finite and >= 0, got {damping}")

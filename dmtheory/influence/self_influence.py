@@ -8,9 +8,13 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.method import At
+from dmtheory.influence.arguments import (
+    check_curvature,
+    check_damping,
+    check_differentiable,
+)
 from dmtheory.influence.curvature import Curvature, ExactHessian
 from dmtheory.influence.linearised import Linearised, linearised, scale_of
-from dmtheory.influence.removals import check_damping
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress
@@ -56,7 +60,9 @@ def self_influence(
         Feldman and Zhang 2020, What neural networks memorize and why, section 2; Koh
         and Liang 2017, section 5.4.
     """
+    check_differentiable(problem)
     check_fixed_steps(problem.description, "influence")
+    check_curvature(curvature)
     check_damping(damping)
     models = models_at(
         problem, at=at, n_seeds=n_seeds, seed=seed, parameters=parameters

@@ -14,6 +14,7 @@ from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import check_seed, model_seeds
 from dmtheory.estimand import Point
+from dmtheory.influence.arguments import check_differentiable
 from dmtheory.influence.budget import Budget
 from dmtheory.influence.rows import first_rows
 from dmtheory.problems.base import Description, DifferentiableProblem
@@ -118,6 +119,7 @@ def models_at(
         ValueError: If an argument is out of range, the problem is not in float64, or a
             training did not converge.
     """
+    check_differentiable(problem)
     check_at_least(n_seeds, 1, "n_seeds")
     check_seed(seed)
     description = problem.description
@@ -174,8 +176,14 @@ def check_parameters(
     """Return one parameter vector a row.
 
     Raises:
+        TypeError: If they are no tensor.
         ValueError: If they are not finite float64 parameters of the problem.
     """
+    if not isinstance(parameters, Tensor):
+        raise TypeError(
+            f"{name} must be a float64 tensor, one parameter vector a model, got a "
+            f"{type(parameters).__name__}: use torch.tensor(..., dtype=torch.float64)"
+        )
     check_double(parameters, name)
     rows = parameters[None] if parameters.ndim == 1 else parameters
     if rows.ndim != 2 or len(rows) == 0:

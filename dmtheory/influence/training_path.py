@@ -91,9 +91,15 @@ def training_path(
         The path; its last parameters are those that `problem.fit` returns.
 
     Raises:
+        TypeError: If the problem is no network.
         ValueError: If an argument is out of range, or the network cannot be trained by
             steps of many models together.
     """
+    if not isinstance(problem, Network):
+        raise TypeError(
+            "problem must be a Network for checkpoints of its training, got "
+            f"{type(problem).__name__}: give a TrainingPath of your own"
+        )
     check_at_least(every, 1, "every")
     check_at_least(n_seeds, 1, "n_seeds")
     check_fixed_steps(problem.description, "checkpoints")

@@ -8,12 +8,12 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.method import At
 from dmtheory.designs.seeds import Purpose, check_seed, random_words
+from dmtheory.influence.arguments import check_damping
 from dmtheory.influence.gradients import (
     prediction_jacobian,
     prediction_slopes,
     target_gradients,
 )
-from dmtheory.influence.removals import check_damping
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress

@@ -536,8 +536,8 @@ def test_a_training_that_did_not_converge_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"damping": -0.1}, "damping must be >= 0, got -0.1"),
-        ({"damping": math.nan}, "damping must be >= 0, got nan"),
+        ({"damping": -0.1}, "damping must be finite and >= 0, got -0.1"),
+        ({"damping": math.nan}, "damping must be finite and >= 0, got nan"),
         ({"n_seeds": 0}, "n_seeds must be at least 1, got 0"),
         ({"at": 0.0}, "at must be finite and > 0, got 0"),
         ({"at": -0.5}, "at must be finite and > 0, got -0.5"),

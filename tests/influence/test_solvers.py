@@ -141,6 +141,20 @@ def test_lissa_says_when_it_diverges() -> None:
             solve(made, SIDES, solver=Lissa(depth=2000, scale=scale))
 
 
+def test_lissa_sees_negative_curvature_in_what_is_left_before_it_diverges() -> None:
+    # Along a direction of curvature c what is left is multiplied by 1 - c/scale a step.
+    made = operator(ExactHessian())
+    least, along = torch.linalg.eigh(made.dense())
+    assert least[0] < 0
+    side = along[:, -1:] + 1e-3 * along[:, :1]
+    damping = 0.5 * least[0].abs().item()
+    with pytest.raises(ValueError, match=r"positive definite, but damping .* raise d"):
+        solve(made, side, solver=Lissa(depth=12), damping=damping)
+    flat = Lissa(depth=12)
+    found = solve(made, side, solver=flat, damping=1.05 * least[0].abs().item())
+    assert 1e-6 < found.worst < 1
+
+
 def test_lissa_in_batches_averages_to_the_solution() -> None:
     # The error of the mean of 40 runs is about a sixth of that of one run.
     made = operator()
@@ -212,9 +226,9 @@ def test_solvers_refuse_curvatures_that_they_cannot_use() -> None:
         solve(operator(ExactHessian()), SIDES, solver=Woodbury(), damping=1.0)
     with pytest.raises(TypeError, match=r"must be KFAC\(\) or EKFAC\(\)"):
         solve(operator(), SIDES, solver=InEigenbasis(), damping=1.0)
-    with pytest.raises(ValueError, match="damping must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="damping must be finite and >= 0, got -1"):
         solve(operator(), SIDES, solver=Dense(), damping=-1.0)
-    with pytest.raises(ValueError, match="damping must be >= 0, got nan"):
+    with pytest.raises(ValueError, match="damping must be finite and >= 0, got nan"):
         solve(operator(), SIDES, solver=Dense(), damping=float("nan"))
 
 

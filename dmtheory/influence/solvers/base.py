@@ -1,5 +1,6 @@
 """What a solver is: a strategy that prepares a system once and solves it for sides."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -29,8 +30,8 @@ class Damped:
     damping: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.damping >= 0:
-            raise ValueError(f"damping must be >= 0, got {self.damping}")
+        if not 0 <= self.damping < math.inf:
+            raise ValueError(f"damping must be finite and >= 0, got {self.damping}")
 
     @property
     def shifts(self) -> Float[Tensor, " params"]:

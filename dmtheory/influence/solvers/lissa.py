@@ -13,6 +13,8 @@ from dmtheory.influence.solvers.base import Damped, Prepared, Solution, measured
 _POWER_STEPS = 30
 # The power iteration comes from below, within this factor after so many steps.
 _MARGIN = 1.1
+# Curvature beside the scale that products round to.
+_ROUNDING = 1e-10
 
 
 @runtime_checkable
@@ -91,6 +93,7 @@ class Lissa:
                     "the largest eigenvalue; more with small batches), or raise "
                     "damping, since negative curvature diverges at any scale"
                 )
+            _check_positive(system, sides - system.product(mean), scale)
             return found
 
         return solve
@@ -120,6 +123,18 @@ class Lissa:
             )
         batches = operator.batches(self.batch, generator)
         return [Damped(operator=part, damping=system.damping) for part in batches]
+
+
+def _check_positive(system: Damped, left: Tensor, scale: float) -> None:
+    """Raise ValueError if what is left shows negative curvature.
+
+    Such directions shrink least, or grow: they are what is left in the end.
+    """
+    sizes = left.square().sum(0)
+    bent = (left * system.product(left)).sum(0)
+    if bool((bent < -_ROUNDING * scale * sizes).any()):
+        least = (bent / sizes.clamp_min(torch.finfo(sizes.dtype).tiny)).min().item()
+        raise system.negative(f"a direction has curvature {least:.2e} with it")
 
 
 def _largest(system: Damped, generator: torch.Generator) -> float:

@@ -54,12 +54,13 @@ class Nystroem:
             ValueError: If the curvature is negative somewhere, or nothing is added to
                 it.
         """
+        most = min(self.rank, len(system.shifts))
         basis, values = self._approximation(system)
         check_positive(system, values)
         inverse = plus_low_rank(system.shifts, basis, values).inverse
 
         def solve(sides: Tensor) -> Solution:
-            return measured(system.product, sides, inverse(sides), self.rank)
+            return measured(system.product, sides, inverse(sides), most)
 
         return solve
 
