@@ -22,6 +22,11 @@ SEEDS = {"V": 1, "M": 4}
 SLOPE = (0.65, 0.95)
 VANISHES = 1e-6
 ESTIMATE, RESPONSE, RETRAINING = "linear", "Bregman", "cold start"
+QUANTITIES = {
+    ESTIMATE: "influence",
+    RESPONSE: "proximal Bregman response",
+    RETRAINING: "leave-one-out",
+}
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
@@ -44,7 +49,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
             found.effects[STAGES.index(stage)],
             problem.description,
             removed,
-            quantity="influence" if stage == ESTIMATE else "leave-one-out",
+            quantity=QUANTITIES[stage],
             point=Point("weights", 1.0),
             n_models=SEEDS[entry.scale],
             seed=None if problem.description.deterministic else seed,
