@@ -205,17 +205,19 @@ def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
             around = np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]])
             axes.fill(*around, color=colour, alpha=0.16, lw=0, zorder=1)
         return
+    y = np.array(series.y)
+    if axes.get_yscale() == "log":
+        # A gap where there is no place, instead of a line that falls out of the frame.
+        y = np.where(y > 0, y, np.nan)
     if series.mark == "both":
-        axes.plot(series.x, series.y, color=colour, lw=1.2, zorder=2)
+        axes.plot(series.x, y, color=colour, lw=1.2, zorder=2)
     axes.plot(*series.trend, color=colour, lw=1.2, zorder=2)
     floor = axes.get_ylim()[0]
     for x, low, high in rows:
         if high > low:
             ends = [max(low, floor), high]
             axes.plot([x, x], ends, color=colour, lw=1.5, zorder=3)
-    axes.plot(
-        series.x, series.y, shape_of(place), ms=6, mfc=colour, mec="none", zorder=4
-    )
+    axes.plot(series.x, y, shape_of(place), ms=6, mfc=colour, mec="none", zorder=4)
 
 
 def _dash(series: Series, chart: Chart) -> str:
