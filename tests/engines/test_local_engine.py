@@ -201,7 +201,8 @@ def die(where):
 
 if __name__ == "__main__":
     store.reached = die
-    problem = Counting(log=folder / "log", before=partial(sleep, 0.1))
+    # So slow that a busy machine interrupts it before its end.
+    problem = Counting(log=folder / "log", before=partial(sleep, 0.7))
     design = Bernoulli(p=0.5, n_models=38, seed=2)
     with process_pool(1) as engine:
         engine.run(os.system, [f"echo $PPID > {folder / 'worker'}"], lambda *_: None)
