@@ -22,7 +22,13 @@ from dmtheory.rendering.canvas import (
     line_swatch,
     span_text,
 )
-from dmtheory.rendering.marks import LINE_DASHES, colour_of, mark_swatch, shape_of
+from dmtheory.rendering.marks import (
+    LINE_DASHES,
+    colour_of,
+    line_colour,
+    mark_style,
+    mark_swatch,
+)
 
 # "both": marks joined by a line; "points": marks alone; "line": a dashed line alone.
 Mark = Literal["both", "points", "line"]
@@ -195,7 +201,7 @@ def _limits(values: list[float], *, log: bool) -> tuple[float, float]:
 
 
 def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
-    colour = colour_of(place)
+    colour = line_colour(place) if series.mark == "line" else colour_of(place)
     rows = series.whiskers
     if series.mark == "line":
         style = dash_style(_dash(series, chart))
@@ -217,7 +223,7 @@ def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
         if high > low:
             ends = [max(low, floor), high]
             axes.plot([x, x], ends, color=colour, lw=1.5, zorder=3)
-    axes.plot(series.x, y, shape_of(place), ms=6, mfc=colour, mec="none", zorder=4)
+    axes.plot(series.x, y, **mark_style(place), zorder=4)
 
 
 def _dash(series: Series, chart: Chart) -> str:
@@ -228,7 +234,7 @@ def _dash(series: Series, chart: Chart) -> str:
 
 def _swatch(place: int, series: Series, chart: Chart) -> Markup:
     if series.mark == "line":
-        return line_swatch(colour_of(place), _dash(series, chart))
+        return line_swatch(line_colour(place), _dash(series, chart))
     return mark_swatch(place, lined=series.mark == "both")
 
 

@@ -19,7 +19,7 @@ from dmtheory.rendering.canvas import (
     span_text,
     wrapped,
 )
-from dmtheory.rendering.marks import LINE_DASHES, colour_of, mark_swatch, shape_of
+from dmtheory.rendering.marks import LINE_DASHES, colour_of, mark_style, mark_swatch
 
 # Inches a row, and for the axis below.
 _ROW, _FOOT = 0.34, 0.95
@@ -154,7 +154,7 @@ def _draw_kind(axes: Axes, plot: DotPlot, place: int) -> None:
     for y, low, high in zip(heights, kind.low, kind.high, strict=True):
         if low is not None and high is not None and low < high:
             axes.plot([low, high], [y, y], color=colour, lw=1.5, zorder=3)
-    axes.plot(kind.x, heights, shape_of(place), ms=6, mfc=colour, mec="none", zorder=4)
+    axes.plot(kind.x, heights, **mark_style(place), zorder=4)
 
 
 def _height(plot: DotPlot, row: str, place: int) -> float:

@@ -146,6 +146,17 @@ def test_a_trend_runs_through_its_marks_and_is_in_view() -> None:
     assert line[2] < float(box.group(1)) and line[1] < float(box.group(2))
 
 
+def test_a_second_round_of_marks_is_hollow_and_a_line_beside_it_is_ink() -> None:
+    series = [a_series(label=f"number {i}", low=(), high=()) for i in range(8)]
+    line = a_series(label="law", mark="line", low=(), high=())
+    svg = draw_chart(a_chart(*series, line), name="f").svg
+    (filled,) = re.findall(r'style="(fill: var\(--figure-points[^"]*)"', svg)
+    (hollow,) = re.findall(r'style="(fill-opacity: 0;[^"]*figure-points[^"]*)"', svg)
+    assert "stroke" not in filled and "stroke-width: 1.4" in hollow
+    dashed = re.findall(r'style="[^"]*dasharray[^"]*stroke: var\((--[\w-]*)', svg)
+    assert dashed == ["--figure-ink"]
+
+
 def test_words_stand_for_the_chart_and_every_series() -> None:
     series = [a_series(label=f"number {i}") for i in range(7)]
     series += [a_series(label="a line", mark="line")]
@@ -161,10 +172,11 @@ def test_words_stand_for_the_chart_and_every_series() -> None:
 
 
 def test_series_differ_by_shape_and_not_by_colour_alone() -> None:
-    series = [a_series(label=f"number {i}") for i in range(7)]
+    series = [a_series(label=f"number {i}") for i in range(14)]
     legend = draw_chart(a_chart(*series), name="f").legend
+    assert len({key.swatch for key in legend}) == 14
     grey = {re.sub(r"var\([^)]*\)", "grey", key.swatch) for key in legend}
-    assert len(grey) == 7
+    assert len(grey) == 14
     lines = [a_series(label=f"number {i}", mark="line") for i in range(4)]
     legend = draw_chart(a_chart(*lines), name="f").legend
     assert len({re.sub(r"var\([^)]*\)", "grey", key.swatch) for key in legend}) == 4

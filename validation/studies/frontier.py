@@ -78,17 +78,16 @@ def _against_error(found: list[Cost], n: int) -> Json:
         [
             {
                 **series(cost.route.name, [cost.route.spent], [cost.error]),
-                "trend": law(cost),
+                "trend": None if cost.route.pilot.exact else law(cost),
             }
             for cost in found
-            if not cost.route.pilot.exact
         ],
         title=f"Relative error against trainings, N = {n}",
         x_label="trainings for all N scores",
         y_label="median standard error over the size of dF/dw",
         log="xy",
         caption="Marks are the pilots, lines their laws; differences were piloted on a "
-        "few examples and are priced for all. Routes without any error are left out.",
+        "few examples and are priced for all.",
     )
 
 
@@ -97,7 +96,7 @@ def law(cost: Cost) -> Json:
     route = cost.route
     spent = route.spent - route.overhead
     least = max(route.least - route.overhead, 1)
-    most = max(spent * (cost.error.value / _LEAST_ERROR) ** 2, 2 * least)
+    most = max(spent * (cost.error.value / _LEAST_ERROR) ** 2, spent)
     places = np.geomspace(least, most, 12).tolist()
     return {
         "x": [route.overhead + m for m in places],
