@@ -261,7 +261,10 @@ def test_lines_are_the_slopes_they_are_called(laboratory: Laboratory) -> None:
     score = datamodel.scores[row, target].item()
     assert line["y"][2] == pytest.approx(0.5 * score)
     assert f"{abs(score):.2f}"[:3] in line["label"]
-    assert line["low"][2] < line["y"][2] < line["high"][2]
+    assert datamodel.stderr is not None
+    half = 1.959964 * datamodel.stderr[row, target].item()
+    ends = [0.5 * (score - half), 0.5 * (score + half)]
+    assert [line["low"][2], line["high"][2]] == pytest.approx(ends, rel=1e-6)
     # The group's datamodel slope is the sum of coefficients.
     assert response_curves.GROUP == 10
     scores = laboratory.influence(name, at=0.5).scores[:, target]

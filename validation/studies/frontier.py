@@ -6,6 +6,7 @@ from math import sqrt
 import numpy as np
 
 from dmtheory.data.digits import digits
+from dmtheory.engines.base import run_all
 from dmtheory.problems.base import Problem
 from dmtheory.problems.network import Network
 from validation.problems import resized
@@ -14,7 +15,7 @@ from validation.studies.smaller import Linear, with_targets
 from validation.studies.study import Json, Made, Run, Study, chart, series
 
 # Of the suite's digits network; sizes of the convex problem are those of its family.
-SIZES = {False: (30, 60, 100), True: (75, 150, 300)}
+SIZES = {False: (30, 50, 80), True: (75, 150, 300)}
 CONVEX_SIZES = (44, 88, 176, 352)
 TARGETS = {False: 6, True: 30}
 # The laws are drawn down to this error.
@@ -27,15 +28,17 @@ def make(run: Run, name: str) -> Made:
     base = laboratory.problem(name)
     neural = isinstance(base, Network)
     sizes = SIZES[run.thorough] if neural else CONVEX_SIZES
-    found: dict[int, list[Cost]] = {}
-    for n in sizes:
-        found[n] = costs(
-            _resized(base, name, n, TARGETS[run.thorough]),
-            thorough=run.thorough,
-            seed=100 * laboratory.experiment_seed("derivative") + 1,
-            engine=laboratory.engine,
-        )
-        laboratory.models_trained += sum(c.route.pilot.n_models for c in found[n])
+    seed = 100 * laboratory.experiment_seed("derivative") + 1
+    # The largest first: it takes longest, and each runs in one process.
+    order = sorted(sizes, reverse=True)
+    tasks = [
+        (_resized(base, name, n, TARGETS[run.thorough]), run.thorough, seed)
+        for n in order
+    ]
+    piloted = dict(zip(order, run_all(laboratory.engine, _piloted, tasks), strict=True))
+    found = {n: piloted[n] for n in sizes}
+    for row in found.values():
+        laboratory.models_trained += sum(cost.route.pilot.n_models for cost in row)
     last = found[sizes[-1]]
     return Made(
         figures=[_against_size(found), _against_error(last, sizes[-1])],
@@ -44,6 +47,11 @@ def make(run: Run, name: str) -> Made:
             for cost in last
         ),
     )
+
+
+def _piloted(task: tuple[Problem, bool, int]) -> list[Cost]:
+    problem, thorough, seed = task
+    return costs(problem, thorough=thorough, seed=seed)
 
 
 def _resized(base: Problem, name: str, n: int, n_targets: int) -> Problem:

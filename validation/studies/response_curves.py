@@ -1,9 +1,15 @@
 """The response along one weight: where secant, tangent and datamodel are slopes."""
 
+from dataclasses import dataclass
+
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from dmtheory.agreement.bootstrap import Interval
+from dmtheory.attribution import Attribution
 from dmtheory.derivatives.curve import Estimate, ResponseCurve, response_curve
+from dmtheory.engines.base import run_all
+from dmtheory.problems.base import Problem
 from dmtheory.rendering import format_interval
 from validation.laboratory import Laboratory
 from validation.studies.study import Json, Made, Run, Study, chart, series
@@ -27,10 +33,15 @@ def make(run: Run, name: str) -> Made:
     group = tuple(sorted(scores.argsort(descending=True)[:GROUP].tolist()))
     alone = f"One example: {labels.train_labels[one]}"
     together = f"The {GROUP} most helpful examples together"
+    chosen = {alone: (one,), together: group}
+    tasks = [t for examples in chosen.values() for t in _tasks(run, name, examples)]
+    curves = run_all(laboratory.engine, _trained, tasks)
+    laboratory.models_trained += sum(curve.n_models for curve in curves)
+    pairs = zip(curves[::2], curves[1::2], strict=True)
     return Made(
         figures=[
-            _drawn(run, name, target, (one,), alone),
-            _drawn(run, name, target, group, together),
+            _drawn(full, matched, target, p, title)
+            for title, (full, matched) in zip(chosen, pairs, strict=True)
         ],
         note=f"The target is {labels.target_labels[target]}, whose output is nearest "
         "zero on subsets; classical influence chose the example and the group.",
@@ -41,56 +52,85 @@ def _least_sure(laboratory: Laboratory, name: str) -> int:
     return int(laboratory.responses(name).outputs.mean(0).abs().argmin())
 
 
-def _drawn(
-    run: Run, name: str, target: int, examples: tuple[int, ...], title: str
-) -> Json:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A curve to be trained."""
+
+    problem: Problem
+    examples: tuple[int, ...]
+    at: float
+    n_seeds: int
+    datamodel: Attribution
+    seed: int
+
+
+def _tasks(run: Run, name: str, examples: tuple[int, ...]) -> list[_Task]:
+    """Return the curve around w = 1 and that around w = p·1."""
     laboratory = run.laboratory
-    p = laboratory.settings[name].p
-    curves = {
-        at: response_curve(
-            laboratory.problem(name),
-            examples,
+    problem = laboratory.problem(name)
+    labels = tuple(problem.description.train_labels[i] for i in examples)
+    # The other rows need not travel to another process.
+    rows = laboratory.datamodel(name).restricted(labels)
+    return [
+        _Task(
+            problem=problem,
+            examples=examples,
             at=at,
-            multiples=TWICE,
-            step=0.1,
             n_seeds=SEEDS[run.thorough],
-            datamodel=laboratory.datamodel(name),
+            datamodel=rows,
             seed=laboratory.experiment_seed("removals"),
-            engine=laboratory.engine,
         )
-        for at in (1.0, p)
-    }
-    laboratory.models_trained += sum(c.n_models for c in curves.values())
-    full, matched = curves[1.0], curves[p]
+        for at in (1.0, laboratory.settings[name].p)
+    ]
+
+
+def _trained(task: _Task) -> ResponseCurve:
+    return response_curve(
+        task.problem,
+        task.examples,
+        at=task.at,
+        multiples=TWICE,
+        step=0.1,
+        n_seeds=task.n_seeds,
+        datamodel=task.datamodel,
+        seed=task.seed,
+    )
+
+
+def _drawn(
+    full: ResponseCurve, matched: ResponseCurve, target: int, p: float, title: str
+) -> Json:
     assert matched.datamodel is not None
+    # Seeds are few; the datamodel has units of its own, and many.
+    over_seeds = float(student.ppf(0.975, max(full.n_seeds - 1, 1)))
+    over_units = float(normal.ppf(0.975))
+
+    def along(curve: ResponseCurve) -> list[Interval]:
+        places = range(len(TWICE))
+        return [_interval(curve.change, (k, target), over_seeds) for k in places]
+
+    def line(slope: Estimate, at: float, label: str, factor: float) -> Json:
+        return _line(_interval(slope, (target,), factor), at, label)
+
     places = [p * t for t in TWICE]
     return chart(
         [
-            series("others at weight 1", TWICE, _along(full, target)),
-            series(f"others at weight {p:g}", places, _along(matched, target)),
-            _line(full, full.secant, target, 1.0, "secant: leaving out"),
-            _line(full, full.tangent, target, 1.0, "tangent: dF/dw(1)"),
-            _line(matched, matched.tangent, target, p, f"tangent: dF/dw({p:g}·1)"),
-            _line(matched, matched.datamodel, target, p, f"datamodel: β({p:g})"),
+            series("others at weight 1", TWICE, along(full)),
+            series(f"others at weight {p:g}", places, along(matched)),
+            line(full.secant, 1.0, "secant: leaving out", over_seeds),
+            line(full.tangent, 1.0, "tangent: dF/dw(1)", over_seeds),
+            line(matched.tangent, p, f"tangent: dF/dw({p:g}·1)", over_seeds),
+            line(matched.datamodel, p, f"datamodel: β({p:g})", over_units),
         ],
         title=title,
-        x_label="weight of the example" if len(examples) == 1 else "weight of each",
+        x_label="weight of the example, or of each in the group",
         y_label="change of the output from that at the others' weight",
         view="marks",
     )
 
 
-def _along(curve: ResponseCurve, target: int) -> list[Interval]:
-    return [
-        _interval(curve, curve.change, (place, target)) for place in range(len(TWICE))
-    ]
-
-
-def _line(
-    curve: ResponseCurve, slope: Estimate, target: int, at: float, label: str
-) -> Json:
+def _line(found: Interval, at: float, label: str) -> Json:
     """Return a slope per unit of t as a line through the curve's point t = 1."""
-    found = _interval(curve, slope, (target,))
     rise = [_times(found, away) for away in (-1.0, 0.0, 1.0)]
     per_weight = (found.value / at, found.low / at, found.high / at)
     said = format_interval(*per_weight, exact_digits=3)
@@ -102,13 +142,10 @@ def _times(slope: Interval, away: float) -> Interval:
     return Interval(away * slope.value, low, high)
 
 
-def _interval(
-    curve: ResponseCurve, found: Estimate, place: tuple[int, ...]
-) -> Interval:
+def _interval(found: Estimate, place: tuple[int, ...], factor: float) -> Interval:
     value = found.value[place].item()
     if found.stderr is None:
         raise ValueError("a curve needs at least two seeds for its intervals")
-    factor = float(student.ppf(0.975, max(curve.n_seeds - 1, 1)))
     error = factor * found.stderr[place].item()
     return Interval(value, value - error, value + error)
 

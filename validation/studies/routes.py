@@ -21,7 +21,6 @@ from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.points import random_coordinates
-from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
 from dmtheory.responses.collect import collect
 
@@ -82,11 +81,9 @@ class Cost:
     needed: Interval
 
 
-def costs(
-    problem: Problem, *, thorough: bool, seed: int, engine: Engine | None = None
-) -> list[Cost]:
+def costs(problem: Problem, *, thorough: bool, seed: int) -> list[Cost]:
     """Pilot every route and return what each would cost."""
-    routes = _routes(problem, thorough, seed, engine)
+    routes = _routes(problem, thorough, seed)
     size = _size(next(r.pilot for r in routes if r.least == 1))
     # The table's law is 1/m: it is given the trainings beyond the overhead.
     beyond = [(r.name, replace(r.pilot, n_models=r.spent - r.overhead)) for r in routes]
@@ -113,9 +110,7 @@ def _size(derivative: Attribution) -> float:
     return sqrt(max(square.mean().item(), 1e-300))
 
 
-def _routes(
-    problem: Problem, thorough: bool, seed: int, engine: Engine | None
-) -> list[Route]:
+def _routes(problem: Problem, thorough: bool, seed: int) -> list[Route]:
     n, n_units = problem.description.n_train, UNITS[thorough]
     exact = problem.description.deterministic
     n_seeds = 1 if exact else n_units
@@ -129,11 +124,11 @@ def _routes(
         method: DerivativeMethod, at: At = P, only: tuple[int, ...] | None = None
     ) -> Attribution:
         return response_derivative(
-            problem, method, at=at, coordinates=only, seed=next(streams), engine=engine
+            problem, method, at=at, coordinates=only, seed=next(streams)
         )
 
     def fitted(make: Callable[[int], Design]) -> Attribution:
-        return fit_datamodel(collect(problem, make(next(streams)), engine=engine))
+        return fit_datamodel(collect(problem, make(next(streams))))
 
     central = FiniteDifference(step=STEP, n_seeds=n_seeds)
     forward = FiniteDifference(step=FORWARD_STEP, n_seeds=n_seeds, rule=Forward())
