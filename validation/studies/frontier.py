@@ -76,7 +76,8 @@ def _against_size(found: dict[int, list[Cost]]) -> Json:
         log="xy",
         x_ticks=sizes,
         caption="Median standard error over the root mean square of dF/dw, from small "
-        "pilots by the law 1/m; never fewer trainings than give scores at all.",
+        "pilots by the law 1/m, of regressions by that of what exceeds N; never fewer "
+        "trainings than give scores at all.",
     )
 
 
