@@ -13,7 +13,7 @@ from dmtheory.checks import check_at_least
 from dmtheory.derivatives.along import Along, Examples
 from dmtheory.derivatives.by_models import contracted
 from dmtheory.derivatives.strategies import check_strategy
-from dmtheory.derivatives.subset_average import Trapezoid
+from dmtheory.derivatives.subset_average import at_point_or_over_subsets
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.engines.base import Engine
@@ -77,25 +77,17 @@ class Implicit:
                 not converge.
         """
         paths = self.along.paths(problem.description, coordinates)
-        if isinstance(at, Bernoulli):
-            units = Trapezoid().units(
-                self,
-                problem,
-                at.p,
-                paths,
-                n_units=self.n_subsets,
-                seed=seed,
-                engine=engine,
-                progress=progress,
-            )
-        else:
-            units = self.at_models(
-                problem,
-                at[None],
-                torch.zeros(1, dtype=torch.int64),
-                paths.vectors(1),
-                progress=progress,
-            )
+        drawn = isinstance(at, Bernoulli)
+        units = at_point_or_over_subsets(
+            self,
+            problem,
+            at,
+            paths,
+            n_units=self.n_subsets if drawn else 1,
+            seed=seed,
+            engine=engine,
+            progress=progress,
+        )
         return from_labelled_units(
             units,
             problem.description,
@@ -104,7 +96,7 @@ class Implicit:
             quantity=self.quantity,
             point=point_of(at),
             n_models=len(units),
-            seed=seed if isinstance(at, Bernoulli) else None,
+            seed=seed if drawn else None,
             method=f"{self.name}, {len(units)} model(s)",
         )
 

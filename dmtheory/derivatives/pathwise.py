@@ -15,10 +15,9 @@ from dmtheory.derivatives.modes import Mode, fewest_products
 from dmtheory.derivatives.smoothness import JUMPING
 from dmtheory.derivatives.steps import Unrollable
 from dmtheory.derivatives.strategies import check_strategy
-from dmtheory.derivatives.subset_average import Trapezoid
+from dmtheory.derivatives.subset_average import at_point_or_over_subsets
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.designs.seeds import model_seeds
 from dmtheory.engines.base import Engine, run_all
 from dmtheory.engines.named import engine_named
 from dmtheory.problems.base import Problem
@@ -81,26 +80,16 @@ class Pathwise:
                 output jumps, training is not in float64, or it diverged.
         """
         paths = self.along.paths(problem.description, coordinates)
-        if isinstance(at, Bernoulli):
-            units = Trapezoid().units(
-                self,
-                problem,
-                at.p,
-                paths,
-                n_units=self.n_seeds,
-                seed=seed,
-                engine=engine,
-                progress=progress,
-            )
-        else:
-            units = self.at_models(
-                problem,
-                at.expand(self.n_seeds, -1),
-                model_seeds(seed, torch.arange(self.n_seeds)),
-                paths.vectors(self.n_seeds),
-                engine=engine,
-                progress=progress,
-            )
+        units = at_point_or_over_subsets(
+            self,
+            problem,
+            at,
+            paths,
+            n_units=self.n_seeds,
+            seed=seed,
+            engine=engine,
+            progress=progress,
+        )
         return from_labelled_units(
             units,
             problem.description,

@@ -94,6 +94,42 @@ class Trapezoid:
         return found * trapezoid_ends(masks[:, players], p)[:, :, None]
 
 
+def at_point_or_over_subsets(
+    by: ModelDerivatives,
+    problem: Problem,
+    at: Float[Tensor, " train"] | Bernoulli,
+    paths: Paths,
+    *,
+    n_units: int,
+    seed: int,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Units:
+    """Return one estimate a training seed at w, or a random subset of a law.
+
+    Over a law they are the trapezoid's.
+    """
+    if isinstance(at, Bernoulli):
+        return Trapezoid().units(
+            by,
+            problem,
+            at.p,
+            paths,
+            n_units=n_units,
+            seed=seed,
+            engine=engine,
+            progress=progress,
+        )
+    return by.at_models(
+        problem,
+        at.expand(n_units, -1),
+        model_seeds(seed, torch.arange(n_units)),
+        paths.vectors(n_units),
+        engine=engine,
+        progress=progress,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class OwnWeight:
     r"""Each coordinate's derivative at random places of its own weight.

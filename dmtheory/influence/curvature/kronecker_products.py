@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.influence.curvature.regulariser import Regulariser
+from dmtheory.influence.curvature.regularised import Regularised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,26 +43,14 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KroneckerProducts:
+class KroneckerProducts(Regularised):
     """C = one Kronecker product a layer + R'', with its damped inverse.
 
     Attributes:
-        name: The rule's name.
-        params: Where.
         layers: All layers with trained parameters.
-        regulariser: R''.
     """
 
-    name: str
-    params: Float[Tensor, " params"]
     layers: tuple[Layer, ...]
-    regulariser: Regulariser
-
-    def product(
-        self, vectors: Float[Tensor, "params sides"]
-    ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
-        return self.data_product(vectors) + self.regulariser.product(vectors)
 
     def data_product(
         self, vectors: Float[Tensor, "params sides"]

@@ -14,42 +14,30 @@ from torch import Tensor
 from dmtheory.influence.budget import Budget
 from dmtheory.influence.curvature.layers import Layer, Layers
 from dmtheory.influence.curvature.operators import random_batches, with_regulariser
-from dmtheory.influence.curvature.regulariser import Regulariser
+from dmtheory.influence.curvature.regularised import Regularised
 from dmtheory.influence.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayeredOuterProduct:
+class LayeredOuterProduct(Regularised):
     """C = sum_j K_j' B_j B_j' K_j + R'', K_j through the layers' sums.
 
     Attributes:
-        name: The rule's name.
-        params: Where.
         rows: The examples.
         layers: Their layers.
         roots: B_j' dz_j/dsums, transposed.
-        regulariser: R''.
         budget: Memory of the chunks.
     """
 
-    name: str
-    params: Float[Tensor, " params"]
     rows: Rows
     layers: Layers
     roots: Float[Tensor, "rows sums columns"]
-    regulariser: Regulariser
     budget: Budget
 
     @property
     def rank(self) -> int:
         """Columns of U: examples times columns of their roots."""
         return self.rows.n_rows * self.roots.shape[2]
-
-    def product(
-        self, vectors: Float[Tensor, "params sides"]
-    ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
-        return self.data_product(vectors) + self.regulariser.product(vectors)
 
     def data_product(
         self, vectors: Float[Tensor, "params sides"]
@@ -95,39 +83,27 @@ class LayeredOuterProduct:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayeredHessian:
+class LayeredHessian(Regularised):
     """C = sum_j s_j d^2 l_j + R'' through the layers' sums.
 
     A layer's inputs move with the sums before it, which couples its own parameters,
     through the losses' slopes by its sums, with those of the layers before.
 
     Attributes:
-        name: The rule's name.
-        params: Where.
         rows: The examples.
         layers: Their layers.
         slopes: s_j dl_j/dsums.
         couplings: s_j d^2 l_j/dsums^2, the sums taken as free.
         convex: The part of it without the network's own second derivative.
-        regulariser: R''.
         budget: Memory of the chunks.
     """
 
-    name: str
-    params: Float[Tensor, " params"]
     rows: Rows
     layers: Layers
     slopes: Float[Tensor, "rows sums"]
     couplings: Float[Tensor, "rows sums sums"]
     convex: Float[Tensor, "rows sums sums"]
-    regulariser: Regulariser
     budget: Budget
-
-    def product(
-        self, vectors: Float[Tensor, "params sides"]
-    ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
-        return self.data_product(vectors) + self.regulariser.product(vectors)
 
     def data_product(
         self, vectors: Float[Tensor, "params sides"]

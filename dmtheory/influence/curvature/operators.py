@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
 from dmtheory.influence.budget import Budget
+from dmtheory.influence.curvature.regularised import Regularised
 from dmtheory.influence.curvature.regulariser import Regulariser
 from dmtheory.influence.rows import Predict, Rows
 
@@ -17,35 +18,23 @@ _TILE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OuterProduct:
+class OuterProduct(Regularised):
     """C = sum_j K_j' B_j B_j' K_j + R'', K_j = dz_j/dtheta.
 
     Attributes:
-        name: The rule's name.
-        params: Where.
         rows: The examples.
         roots: B_j, the weights w_j / W included.
-        regulariser: R''.
         budget: Memory of the chunks.
     """
 
-    name: str
-    params: Float[Tensor, " params"]
     rows: Rows
     roots: Float[Tensor, "rows classes columns"]
-    regulariser: Regulariser
     budget: Budget
 
     @property
     def rank(self) -> int:
         """Columns of U: examples times columns of their roots."""
         return self.rows.n_rows * self.roots.shape[2]
-
-    def product(
-        self, vectors: Float[Tensor, "params sides"]
-    ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
-        return self.data_product(vectors) + self.regulariser.product(vectors)
 
     def data_product(
         self, vectors: Float[Tensor, "params sides"]
@@ -99,34 +88,22 @@ class OuterProduct:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LossHessian:
+class LossHessian(Regularised):
     """C = sum_j s_j d^2 l_j + R'', s_j = w_j / W, by forward over reverse.
 
     Attributes:
-        name: The rule's name.
-        params: Where.
         rows: The examples.
         origin: Their predictions z_j there.
         slopes: s_j dl_j/dz_j.
         blocks: s_j d^2 l_j/dz_j^2.
-        regulariser: R''.
         budget: Memory of the chunks.
     """
 
-    name: str
-    params: Float[Tensor, " params"]
     rows: Rows
     origin: Float[Tensor, "rows classes"]
     slopes: Float[Tensor, "rows classes"]
     blocks: Float[Tensor, "rows classes classes"]
-    regulariser: Regulariser
     budget: Budget
-
-    def product(
-        self, vectors: Float[Tensor, "params sides"]
-    ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
-        return self.data_product(vectors) + self.regulariser.product(vectors)
 
     def data_product(
         self, vectors: Float[Tensor, "params sides"]

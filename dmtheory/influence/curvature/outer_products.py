@@ -36,13 +36,14 @@ class _OuterProducts(ABC):
     def name(self) -> str:
         """The rule's name in results."""
 
-    @abstractmethod
     def blocks(
         self,
         problem: DifferentiableProblem,
         predictions: Float[Tensor, "train classes"],
     ) -> Float[Tensor, "train classes classes"]:
         """Return M_j of every example."""
+        roots = self.roots(problem, predictions)
+        return roots @ roots.mT
 
     @abstractmethod
     def roots(
@@ -154,15 +155,6 @@ class Fisher(_OuterProducts):
         """The rule's name in results."""
         return "Fisher"
 
-    def blocks(
-        self,
-        problem: DifferentiableProblem,
-        predictions: Float[Tensor, "train classes"],
-    ) -> Float[Tensor, "train classes classes"]:
-        """Return E_y[dl_j/dz dl_j/dz']."""
-        roots = self.roots(problem, predictions)
-        return roots @ roots.mT
-
     def roots(
         self,
         problem: DifferentiableProblem,
@@ -187,15 +179,6 @@ class EmpiricalFisher(_OuterProducts):
     def name(self) -> str:
         """The rule's name in results."""
         return "empirical Fisher"
-
-    def blocks(
-        self,
-        problem: DifferentiableProblem,
-        predictions: Float[Tensor, "train classes"],
-    ) -> Float[Tensor, "train classes classes"]:
-        """Return dl_j/dz dl_j/dz'."""
-        roots = self.roots(problem, predictions)
-        return roots @ roots.mT
 
     def roots(
         self,
