@@ -34,6 +34,14 @@ class Interval:
         """Return the interval of a number without sampling error."""
         return Interval(value, value, value)
 
+    def over(self, divisor: float) -> "Interval":
+        """Return the interval of the number over a known one, which is > 0."""
+        return Interval(self.value / divisor, self.low / divisor, self.high / divisor)
+
+    def less(self, known: float) -> "Interval":
+        """Return the interval of the number less a known one."""
+        return Interval(self.value - known, self.low - known, self.high - known)
+
     def clipped(self, least: float, most: float) -> "Interval":
         """Return the interval cut to the range that its number cannot leave."""
         return Interval(self.value, max(self.low, least), min(self.high, most))

@@ -7,7 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.resampling import (
+    centred_interval,
+    pooled_products,
+    resample_counts,
+)
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.responses.responses import Responses
@@ -130,20 +134,13 @@ def _errors(predicted: Tensor, trained: Tensor) -> Errors:
 def _pooled(predicted: Tensor, trained: Tensor, counts: Tensor) -> dict[str, Tensor]:
     """Return pooled errors of each draw, which holds each subset `counts` times."""
     squares = counts @ (trained - predicted).square().sum(1)
-    # Centred once here: a draw's own centre is then a small correction.
     x, y = predicted - predicted.mean(0), trained - trained.mean(0)
-    xx, yy, xy = (_scatter(a, b, counts) for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = (pooled_products(a, b, counts) for a, b in ((x, x), (y, y), (x, y)))
     return {
         "r_squared": 1 - squares / yy,
         "mse": squares / counts.sum(1) / trained.shape[1],
         "pearson": _ratio(xy, xx, yy),
     }
-
-
-def _scatter(x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
-    """Return the summed products about each draw's means, over all targets."""
-    means = ((counts @ x) * (counts @ y)).sum(1) / counts.sum(1)
-    return counts @ (x * y).sum(1) - means
 
 
 def _ratio(covariance: Tensor, first: Tensor, second: Tensor) -> Tensor:

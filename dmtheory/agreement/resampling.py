@@ -57,6 +57,35 @@ def resample_counts(
     return counts.repeat_interleave(unit_size, 1)
 
 
+def as_is_and_resampled(
+    n_units: int, unit_size: int, *, draws: int = 1000, seed: int = 0
+) -> Float[Tensor, "samples rows"]:
+    """Return the same, after a first row that holds every row once: the sample itself.
+
+    What `interval_of` takes is a statistic of each of these rows.
+    """
+    counts = resample_counts(n_units, unit_size, draws=draws, seed=seed)
+    return torch.cat([torch.ones_like(counts[:1]), counts])
+
+
+def interval_of(samples: Float[Tensor, " samples"]) -> Interval:
+    """Return a number, the first, with its interval from its draws, the rest."""
+    return centred_interval(samples[0], samples[1:])
+
+
+def pooled_products(
+    x: Float[Tensor, "subsets targets"],
+    y: Float[Tensor, "subsets targets"],
+    counts: Float[Tensor, "draws subsets"],
+) -> Float[Tensor, " draws"]:
+    """Return summed products about each draw's own means, over all targets.
+
+    Sides come centred on their means, so that a draw's own are a small correction.
+    """
+    means = ((counts @ x) * (counts @ y)).sum(1) / counts.sum(1)
+    return counts @ (x * y).sum(1) - means
+
+
 def centred_intervals(
     value: Float[Tensor, " targets"],
     sample: Float[Tensor, "draws targets"],

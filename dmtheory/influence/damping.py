@@ -10,7 +10,11 @@ from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds_table
-from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.resampling import (
+    as_is_and_resampled,
+    interval_of,
+    pooled_products,
+)
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
@@ -233,22 +237,12 @@ def _errors(
     held_out: SubsetOutputs, scores: Attribution, draws: int
 ) -> tuple[Interval, Interval]:
     """Return 1 - R^2 with free intercepts, and the slope, pooled over targets."""
-    counts = resample_counts(held_out.n_units, held_out.unit_size, draws=draws, seed=0)
-    counts = torch.cat([torch.ones_like(counts[:1]), counts])
+    counts = as_is_and_resampled(held_out.n_units, held_out.unit_size, draws=draws)
     y, x = held_out.mean_outputs(), held_out.predicted(scores)
+    y, x = y - y.mean(0), x - x.mean(0)
     yy, xy, xx, rr = (
-        _scatter(a, b, counts) for a, b in ((y, y), (x, y), (x, x), (y - x, y - x))
+        pooled_products(a, b, counts)
+        for a, b in ((y, y), (x, y), (x, x), (y - x, y - x))
     )
     error, slope = rr / yy, xy / xx.clamp_min(1e-300)
-    found = centred_interval(error[0], error[1:])
-    return (
-        found.clipped(0.0, float("inf")),
-        centred_interval(slope[0], slope[1:]),
-    )
-
-
-def _scatter(x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
-    """Return summed products about each draw's own means, over all targets."""
-    x, y = x - x.mean(0), y - y.mean(0)
-    means = ((counts @ x) * (counts @ y)).sum(1) / counts.sum(1)
-    return counts @ (x * y).sum(1) - means
+    return interval_of(error).clipped(0.0, float("inf")), interval_of(slope)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.resampling import centred_interval
+from dmtheory.agreement.resampling import centred_interval, interval_of
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least, check_choice
 from dmtheory.derivatives.method import At, resolved_point
@@ -214,7 +214,7 @@ def _summary(
     def interval(values: Tensor) -> Interval:
         if not bool(values.isfinite().all()):
             return Interval.exact(float("nan"))
-        return centred_interval(values[0], values[1:])
+        return interval_of(values)
 
     terms = []
     for place, name in enumerate(TERMS):

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.agreement.resampling import resample_counts
+from dmtheory.agreement.resampling import as_is_and_resampled, resample_counts
 
 # Fewer seeds than these are held fixed.
 _LEAST_SEEDS = 4
@@ -30,8 +30,7 @@ def resampled_means(
         often each sample holds each example.
     """
     n_seeds, n_removed = effects.shape[1:3]
-    counts = resample_counts(n_removed, 1, draws=draws, seed=seed)
-    counts = torch.cat([torch.ones_like(counts[:1]), counts])
+    counts = as_is_and_resampled(n_removed, 1, draws=draws, seed=seed)
     mean = effects.mean(1)[None]
     if n_seeds < _LEAST_SEEDS:
         return mean.expand(1 + draws, -1, -1, -1), counts

@@ -137,7 +137,7 @@ def path_averaged_derivative(
     n_train = problem.description.n_train
     nodes, node_weights = _gauss_legendre(n_nodes)
     rest = all_masks(n_train - 1)
-    law = _law(rest, p)
+    law = subset_law(rest, p)
     rows = []
     for i in range(n_train):
         masks = torch.cat([rest[:, :i], torch.zeros(len(rest), 1), rest[:, i:]], dim=1)
@@ -152,6 +152,15 @@ def path_averaged_derivative(
         integrals[0] = _rise_from_empty(problem, i)
         rows.append(law @ integrals)
     return torch.stack(rows)
+
+
+def subset_law(
+    masks: Float[Tensor, "subsets train"], p: float
+) -> Float[Tensor, " subsets"]:
+    """Return the probability of each subset under Bernoulli(p)."""
+    check_open_unit(p, "p")
+    size = masks.sum(1)
+    return p**size * (1 - p) ** (masks.shape[1] - size)
 
 
 def _derivative_along(
@@ -199,10 +208,4 @@ def _gauss_legendre(n_nodes: int) -> tuple[Tensor, Tensor]:
 
 def _masks_and_law(table: Table, p: float) -> tuple[Tensor, Tensor]:
     masks = all_masks(len(table).bit_length() - 1)
-    return masks, _law(masks, p)
-
-
-def _law(masks: Tensor, p: float) -> Float[Tensor, " subsets"]:
-    check_open_unit(p, "p")
-    size = masks.sum(1)
-    return p**size * (1 - p) ** (masks.shape[1] - size)
+    return masks, subset_law(masks, p)

@@ -3,13 +3,9 @@
 import math
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from dmtheory.problems.set_functions import all_masks
-
-Table = Float[Tensor, "subsets targets"]
-Coefficients = Float[Tensor, "train targets"]
+from dmtheory.theory.exhaustive import Coefficients, Table
 
 
 def leave_one_out_values(table: Table) -> Coefficients:

@@ -7,12 +7,9 @@ no factor 1/2.
 import math
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from dmtheory.checks import check_at_least, check_open_unit, check_positive
-
-Coefficients = Float[Tensor, "train targets"]
+from dmtheory.theory.exhaustive import Coefficients
 
 
 def ridge_population(beta: Coefficients, p: float, l2_penalty: float) -> Coefficients:
