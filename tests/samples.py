@@ -1,12 +1,13 @@
 """Small made-up data; every truth is computed by the tests, never here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jaxtyping
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from dmtheory import Attribution, Estimand, Point, Responses
 from dmtheory.data import Dataset
@@ -133,3 +134,24 @@ def unchecked() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    """Return the most that was allocated at a time."""
+    # Runtime checks of annotations keep arguments alive.
+    with (
+        unchecked(),
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found,
+    ):
+        work()
+    events = found.profiler.kineto_results.events()
+    changes = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in events
+        if event.name() == "[memory]"
+    )
+    held = most = 0
+    for _, change in changes:
+        held += change
+        most = max(most, held)
+    return most

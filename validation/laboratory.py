@@ -6,14 +6,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
+from dmtheory.datamodels.inference.variances import Variances, variances_of
 from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.pathwise import Pathwise
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
+from dmtheory.derivatives.units import point_of
+from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.describe import resized
 from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.perturbations import random_coordinates
+from dmtheory.designs.replicates import Replicates
 from dmtheory.engines.base import Engine
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import Curvature, ExactHessian
@@ -116,6 +122,7 @@ class Laboratory:
         self._kept: dict[tuple[object, ...], Attribution] = {}
         self._responses: dict[str, Responses] = {}
         self._evaluations: dict[str, Responses] = {}
+        self._variances: dict[str, Variances] = {}
         self._accuracy: dict[str, dict[str, float] | None] = {}
 
     def problem(self, name: str) -> Problem:
@@ -138,26 +145,37 @@ class Laboratory:
         if name not in self._responses:
             setting = self.settings[name]
             design = setting.subsets(self.experiment_seed("masks"))
-            self._responses[name] = collect(
-                self.problem(name),
-                design,
-                engine=self.engine,
-                progress=self.counter(f"{name}: random subsets", design.n_models),
-            )
-            self.models_trained += design.n_models
+            self._responses[name] = self.collected(name, design, "random subsets")
         return self._responses[name]
 
-    def datamodel_of_first(self, name: str, n_models: int) -> Attribution:
-        """Return the OLS datamodel of the first models alone, which costs nothing."""
+    def collected(self, name: str, design: Design, what: str) -> Responses:
+        """Train a problem on a design, count the models and say what they are for."""
+        responses = collect(
+            self.problem(name),
+            design,
+            engine=self.engine,
+            progress=self.counter(f"{name}: {what}", design.n_models),
+        )
+        self.models_trained += design.n_models
+        return responses
+
+    def first_responses(self, name: str, n_models: int) -> Responses:
+        """Return the outputs of the first models on random subsets."""
         responses = self.responses(name)
-        few = replace(
+        return replace(
             responses,
             outputs=responses.outputs[:n_models],
             design=resized(responses.design, n_models),
             diverged=responses.diverged[:n_models],
             qualities=None,
         )
-        return fit_datamodel(few)
+
+    def variances(self, name: str) -> Variances:
+        """Return what of the outputs on random subsets is linear in the masks."""
+        if name not in self._variances:
+            outputs = evaluation_of(self.responses(name))
+            self._variances[name] = variances_of(outputs)
+        return self._variances[name]
 
     def evaluation(self, name: str) -> Responses:
         """Return outputs on random subsets that no estimate has seen."""
@@ -168,14 +186,18 @@ class Laboratory:
                 n_models=setting.n_evaluation,
                 seed=self.experiment_seed("evaluation"),
             )
-            self._evaluations[name] = collect(
-                self.problem(name),
-                design,
-                engine=self.engine,
-                progress=self.counter(f"{name}: evaluation", design.n_models),
-            )
-            self.models_trained += design.n_models
+            self._evaluations[name] = self.collected(name, design, "evaluation")
         return self._evaluations[name]
+
+    def replicated(self, name: str, *, n_subsets: int, n_seeds: int) -> SubsetOutputs:
+        """Return outputs of several seeds on each of the evaluation's first subsets."""
+        subsets = Bernoulli(
+            p=self.settings[name].p,
+            n_models=n_subsets,
+            seed=self.experiment_seed("evaluation"),
+        )
+        design = Replicates(design=subsets, n_replicates=n_seeds)
+        return evaluation_of(self.collected(name, design, "replicates"))
 
     def derivative(self, name: str, *, at: float, n: int | None = None) -> Attribution:
         """Return dF/dw at w = at·1 by finite differences, of n examples if stated.
@@ -248,9 +270,33 @@ class Laboratory:
 
         return self._keep(("leave-one-out", name), make)
 
-    def influence(self, name: str, *, at: float) -> Attribution:
-        """Return classical influence at w = at·1, per weight."""
+    def pathwise(self, name: str, *, at: float, n_seeds: int) -> Attribution:
+        """Return dF/dw at w = at·1 through training, of all examples."""
+
+        def make() -> Attribution:
+            return response_derivative(
+                self.problem(name),
+                Pathwise(n_seeds=n_seeds),
+                at=at,
+                seed=self.experiment_seed("pathwise"),
+                engine=self.engine,
+                progress=self.counter(f"{name}: through training", n_seeds),
+            )
+
+        return self._keep(("pathwise", name, at, n_seeds), make)
+
+    def influence(
+        self, name: str, *, at: float | Bernoulli, n_models: int | None = None
+    ) -> Attribution:
+        """Return classical influence at w = at·1, or over subsets, per weight.
+
+        Averaged over so many models, or those of the problem's setting; over a subset
+        law over its own number.
+        """
         setting = self.settings[name]
+        n_seeds = n_models or setting.influence_models
+        if isinstance(at, Bernoulli):
+            n_seeds = at.n_models
 
         def make() -> Attribution:
             return influence(
@@ -258,14 +304,12 @@ class Laboratory:
                 curvature=setting.curvature,
                 damping=setting.damping,
                 at=at,
-                n_seeds=setting.influence_models,
+                n_seeds=n_seeds,
                 seed=self.experiment_seed("influence"),
-                progress=self.counter(
-                    f"{name}: influence at {at:g}·1", setting.influence_models
-                ),
+                progress=self.counter(f"{name}: influence at {point_of(at)}", n_seeds),
             )
 
-        return self._keep(("influence", name, at), make)
+        return self._keep(("influence", name, at, n_seeds), make)
 
     def made(
         self, key: tuple[object, ...], make: Callable[[], Attribution]

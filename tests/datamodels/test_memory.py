@@ -1,13 +1,12 @@
 """Peaks of memory, counted in Gram matrices, from every allocation that torch makes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from samples import normal, unchecked
-from torch.profiler import ProfilerActivity, profile
+from samples import normal, peak_bytes
 
 from dmtheory import OLS, Lasso, Ridge
 from dmtheory.datamodels.estimators import ridge_law, standard_errors
@@ -37,27 +36,6 @@ def streamed(n_train: int, n_models: int, n_targets: int = 1) -> Sample:
         shift=torch.zeros(n_targets).double(),
         null_directions=torch.zeros(0, n_train).double(),
     )
-
-
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """Return the most that was allocated at a time."""
-    # Runtime checks of annotations keep arguments alive.
-    with (
-        unchecked(),
-        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found,
-    ):
-        work()
-    events = found.profiler.kineto_results.events()
-    changes = sorted(
-        (event.start_ns(), event.nbytes())
-        for event in events
-        if event.name() == "[memory]"
-    )
-    held = most = 0
-    for _, change in changes:
-        held += change
-        most = max(most, held)
-    return most
 
 
 @pytest.mark.parametrize(

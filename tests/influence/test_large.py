@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from samples import table, unchecked
+from samples import peak_bytes, table
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 from dmtheory import GaussNewton, influence
 from dmtheory.influence import stored
@@ -91,27 +90,6 @@ def test_numbers_are_the_same_whatever_the_chunks(
     assert "rows" in asked
     near = 1e-9 * whole.abs().max().item()
     torch.testing.assert_close(parts, whole, rtol=0, atol=near)
-
-
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """Return the most that was allocated at a time."""
-    # Runtime checks of annotations keep arguments alive.
-    with (
-        unchecked(),
-        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found,
-    ):
-        work()
-    events = found.profiler.kineto_results.events()
-    changes = sorted(
-        (event.start_ns(), event.nbytes())
-        for event in events
-        if event.name() == "[memory]"
-    )
-    held = most = 0
-    for _, change in changes:
-        held += change
-        most = max(most, held)
-    return most
 
 
 @pytest.mark.parametrize("make", [MLP((4, 60, 3)), wide], ids=["layers", "rows"])

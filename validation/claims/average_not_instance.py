@@ -3,16 +3,12 @@
 import torch
 from torch import Tensor
 
-from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds, rank_correlations
-from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.resampling import as_is_and_resampled, interval_of
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
-from dmtheory.responses.collect import collect
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
 from validation.shared_seeds import SharedSeeds
@@ -27,26 +23,15 @@ GOOD = {"digits-sum": 0.85, "digits-rough-count": 0.65}
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Differentiate ten models; retrain each of their seeds on the same subsets."""
     name = entry.problem
-    problem, p = laboratory.problem(name), laboratory.settings[name].p
-    seed = laboratory.experiment_seed("pathwise")
-    derivative = laboratory.made(
-        ("pathwise", name, p),
-        lambda: response_derivative(
-            problem,
-            Pathwise(n_seeds=SEEDS),
-            at=p,
-            seed=seed,
-            engine=laboratory.engine,
-        ),
-    )
+    p, seed = laboratory.settings[name].p, laboratory.experiment_seed("pathwise")
+    derivative = laboratory.pathwise(name, at=p, n_seeds=SEEDS)
     design = SharedSeeds(
         subsets=Bernoulli(
             p=p, n_models=SUBSETS, seed=laboratory.experiment_seed("same seeds")
         ),
         training_seeds=tuple(model_seeds(seed, torch.arange(SEEDS)).tolist()),
     )
-    responses = collect(problem, design, engine=laboratory.engine)
-    laboratory.models_trained += design.n_models
+    responses = laboratory.collected(name, design, "the same seeds")
     outputs = evaluation_of_arrays(
         responses.weights(),
         responses.outputs,
@@ -67,36 +52,32 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         evidence.estimates["derivative"],
         evidence.held_out["held out"],
     )
-    counts = resample_counts(outputs.n_units, 1, draws=1000, seed=0)
-    counts = torch.cat([torch.ones_like(counts[:1]), counts])
+    counts = as_is_and_resampled(outputs.n_units, 1)
     average, single = _of_the_response(derivative, outputs, counts)
     same, cross = _of_each_seed(derivative, outputs, counts)
     scored = lds(derivative, outputs)
     assert scored.ceiling is not None
     ceiling = scored.ceiling.value
-    mean = scored.mean
     return [
         Part(
             name="average over instance",
             statement=f"LDS of the mean of {SEEDS} derivatives less the mean LDS of "
             "each, on outputs averaged over seeds: above 0",
-            interval=_interval(average - single),
+            interval=interval_of(average - single),
             tolerance=(0.0, None),
         ),
         Part(
             name="same seed over another",
             statement="LDS of a seed's derivative on that seed's own models less on "
             "another's: above 0",
-            interval=_interval(same - cross),
+            interval=interval_of(same - cross),
             tolerance=(0.0, None),
         ),
         Part(
             name="the average is good",
             statement=f"its LDS over the ceiling ({ceiling:.3f}), at least "
             f"{GOOD[entry.problem]}",
-            interval=Interval(
-                mean.value / ceiling, mean.low / ceiling, mean.high / ceiling
-            ),
+            interval=scored.mean.over(ceiling),
             tolerance=(GOOD[entry.problem], None),
         ),
     ]
@@ -125,10 +106,6 @@ def _of_each_seed(
         same.append(found[0])
         cross.append(found[1])
     return torch.stack(same).mean(0), torch.stack(cross).mean(0)
-
-
-def _interval(values: Tensor) -> Interval:
-    return centred_interval(values[0], values[1:])
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.resampling import centred_interval
+from dmtheory.agreement.resampling import interval_of
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.units import from_units
 from dmtheory.estimand import Point
@@ -148,7 +148,7 @@ def _nearer(evidence: Evidence) -> Interval:
     gain = correlations(influence, response, counts) - correlations(
         influence, retraining, counts
     )
-    return centred_interval(gain[0], gain[1:])
+    return interval_of(gain)
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:

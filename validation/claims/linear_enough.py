@@ -2,12 +2,11 @@
 
 import torch
 
-from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds
 from dmtheory.agreement.prediction import held_out_prediction
 from dmtheory.agreement.subset_outputs import evaluation_of
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.inference.variances import Variances, variances_of
+from dmtheory.datamodels.inference.variances import Variances
 from dmtheory.theory.noise_laws import ols_law, pairs_law, spearman_map
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence, exact_part
 from validation.laboratory import Laboratory
@@ -23,7 +22,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Take the datamodel of all models; from them, what is linear in the masks."""
     name = entry.problem
     responses = laboratory.responses(name)
-    found = variances_of(evaluation_of(responses))
+    found = laboratory.variances(name)
     paired = laboratory.settings[name].paired
     n_train = responses.description.n_train
     n_rows = responses.n_models // (2 if paired else 1)
@@ -68,9 +67,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         Part(
             name="LDS over its linear bound",
             statement=f"mean over targets, at least {REACHED} (bound {mean:.3f})",
-            interval=Interval(
-                found.mean.value / mean, found.mean.low / mean, found.mean.high / mean
-            ),
+            interval=found.mean.over(mean),
             tolerance=(REACHED, None),
         ),
         exact_part(
@@ -84,9 +81,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             name="what is missing",
             statement=f"R² on new subsets less what the linear share ({share:.3f}) and "
             f"m leave: 0 within {SHORTFALL}",
-            interval=Interval(
-                seen.value - predicted, seen.low - predicted, seen.high - predicted
-            ),
+            interval=seen.less(predicted),
             tolerance=(-SHORTFALL, SHORTFALL),
         ),
     ]

@@ -2,11 +2,10 @@
 
 import torch
 
-from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds
 from dmtheory.agreement.subset_outputs import evaluation_of
 from dmtheory.attribution import Attribution
-from dmtheory.datamodels.inference.variances import variances_of
+from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.theory.noise_laws import ols_law, pairs_law, spearman_map
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
@@ -20,7 +19,7 @@ TOLERANCE = 0.03
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Fit datamodels to few rows and to more; predict their scores from the law."""
     name = entry.problem
-    found = variances_of(evaluation_of(laboratory.responses(name)))
+    found = laboratory.variances(name)
     setting = laboratory.settings[name]
     n_train = laboratory.problem(name).description.n_train
     law = pairs_law if setting.paired else ols_law
@@ -30,7 +29,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         n_rows = round(share * n_train)
         label = f"{share:g} N"
         n_models = 2 * n_rows if setting.paired else n_rows
-        estimates[label] = laboratory.datamodel_of_first(name, n_models)
+        estimates[label] = fit_datamodel(laboratory.first_responses(name, n_models))
         ratio = found.parts.noise / found.parts.linear
         squared = law(ratio, n_train, torch.tensor(float(n_rows)))
         # On single held-out models of one seed: L + V_high + sigma_r^2 is all of V.
@@ -49,15 +48,12 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     parts = []
     for label, predicted in evidence.numbers.items():
         seen = lds(evidence.estimates[label], evidence.held_out["held out"]).mean
-        gap = Interval(
-            seen.value - predicted, seen.low - predicted, seen.high - predicted
-        )
         parts.append(
             Part(
                 name=f"m = {label}",
                 statement=f"LDS seen less LDS predicted ({predicted:.3f}): 0 within "
                 f"{TOLERANCE}",
-                interval=gap,
+                interval=seen.less(predicted),
                 tolerance=(-TOLERANCE, TOLERANCE),
             )
         )

@@ -75,9 +75,7 @@ def _judge_first_order(
         Part(
             name="that slope over N",
             statement=f"the post is off by N = {n_train}",
-            interval=Interval(
-                posted.value / n_train, posted.low / n_train, posted.high / n_train
-            ),
+            interval=posted.over(n_train),
             tolerance=near_one,
             headline=False,
         ),

@@ -49,7 +49,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     n_train = problem.description.n_train
     masks = all_masks(n_train)
     size = masks.sum(1)
-    law = P**size * (1 - P) ** (n_train - size)
+    law = exhaustive.subset_law(masks, P)
     half = (size == n_train // 2).double() / (size == n_train // 2).sum()
     beta = exhaustive.population_regression(table, P)[1]
     fixed = exhaustive.fixed_size_datamodel(table, n_train // 2)

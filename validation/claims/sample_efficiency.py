@@ -5,29 +5,24 @@ from itertools import pairwise
 from math import exp, log
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import noise_ceiling, rank_correlations
-from dmtheory.agreement.resampling import centred_interval, resample_counts
-from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
+from dmtheory.agreement.resampling import as_is_and_resampled, interval_of
+from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
 from dmtheory.datamodels.estimators.ols import OLS
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.base import Design, SubsetDesign
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.describe import resized
 from dmtheory.designs.fixed_size import FixedSize
 from dmtheory.designs.pairs import ComplementaryPairs
-from dmtheory.designs.replicates import Replicates
 from dmtheory.designs.seeds import Purpose, random_words
-from dmtheory.influence.classical import influence
-from dmtheory.problems.base import DifferentiableProblem
-from dmtheory.responses.collect import collect
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
 from validation.shared_seeds import OwnSeeds
@@ -62,7 +57,7 @@ SIDES: dict[str, tuple[str, DatamodelEstimator | None, str | None]] = {
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Fit every side to disjoint sets of every size."""
     name = entry.problem
-    masks = {kind: _trained(laboratory, name, d) for kind, d in _designs(laboratory)}
+    masks = _trained(laboratory, name)
     estimates = {
         f"{side} | {size} | {place}": fitted
         for side, (kind, estimator, prior) in SIDES.items()
@@ -71,78 +66,50 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
             _fits(masks[kind], size, estimator, _prior(laboratory, name, prior))
         )
     }
-    design = Replicates(
-        design=Bernoulli(
-            p=0.5, n_models=SUBSETS, seed=laboratory.experiment_seed("evaluation")
-        ),
-        n_replicates=REPLICATES,
-    )
-    responses = collect(laboratory.problem(name), design, engine=laboratory.engine)
-    laboratory.models_trained += design.n_models
+    held_out = laboratory.replicated(name, n_subsets=SUBSETS, n_seeds=REPLICATES)
     return Evidence(
         estimates=estimates,
-        held_out={"held out": evaluation_of(responses)},
+        held_out={"held out": held_out},
         blocked=laboratory.blocked(name),
     )
 
 
-def _designs(laboratory: Laboratory) -> list[tuple[str, Design]]:
+def _trained(
+    laboratory: Laboratory, name: str
+) -> dict[str, tuple[Tensor, Tensor, SubsetDesign]]:
+    """Return masks, outputs and their law for every kind of masks."""
+
     def seed(stream: str) -> int:
         return laboratory.experiment_seed(stream)
 
     most = SIZES[-1]
-    pairs = ComplementaryPairs(n_pairs=most // 2, seed=seed("masks"))
-    return [
-        ("independent", Bernoulli(p=0.5, n_models=most, seed=seed("efficiency"))),
-        ("fixed size", FixedSize(size=150, n_models=most, seed=seed("fixed size"))),
-        ("own seeds", OwnSeeds(design=replace(pairs, seed=seed("own seeds")))),
-        ("pairs", pairs),
-    ]
-
-
-def _trained(
-    laboratory: Laboratory, name: str, design: Design
-) -> tuple[Tensor, Tensor, SubsetDesign]:
-    """Return masks, outputs and their law."""
-    what = f"{name}: {type(design).__name__}"
-    responses = collect(
-        laboratory.problem(name),
-        design,
-        engine=laboratory.engine,
-        progress=laboratory.counter(what, design.n_models),
-    )
-    laboratory.models_trained += design.n_models
-    law = design.design if isinstance(design, OwnSeeds) else design
-    assert isinstance(law, SubsetDesign)
-    return responses.weights(), responses.outputs, law
+    pairs = ComplementaryPairs(n_pairs=most // 2, seed=seed("own seeds"))
+    laws: dict[str, SubsetDesign] = {
+        "independent": Bernoulli(p=0.5, n_models=most, seed=seed("efficiency")),
+        "fixed size": FixedSize(size=150, n_models=most, seed=seed("fixed size")),
+        "own seeds": pairs,
+    }
+    found = {}
+    for kind, law in laws.items():
+        design: Design = OwnSeeds(design=pairs) if kind == "own seeds" else law
+        responses = laboratory.collected(name, design, f"{kind} masks")
+        found[kind] = responses.weights(), responses.outputs, law
+    # Those of the datamodel itself, whose subsets are pairs with a shared seed.
+    shared = laboratory.first_responses(name, most)
+    assert isinstance(shared.design, ComplementaryPairs)
+    found["pairs"] = shared.weights(), shared.outputs, shared.design
+    return found
 
 
 def _prior(laboratory: Laboratory, name: str, kind: str | None) -> Attribution | None:
     """Return what a side is shrunk toward, of a few models."""
     if kind is None:
         return None
-    problem, setting = laboratory.problem(name), laboratory.settings[name]
-    assert isinstance(problem, DifferentiableProblem)
-
-    def make() -> Attribution:
-        if kind == "derivative at p":
-            return response_derivative(
-                problem,
-                Pathwise(n_seeds=PRIOR_SEEDS[kind]),
-                at=setting.p,
-                seed=laboratory.experiment_seed("pathwise"),
-                engine=laboratory.engine,
-            )
-        return influence(
-            problem,
-            curvature=setting.curvature,
-            damping=setting.damping,
-            at=1.0 if kind == "influence at 1" else setting.p,
-            n_seeds=PRIOR_SEEDS[kind],
-            seed=laboratory.experiment_seed("influence"),
-        )
-
-    return laboratory.made(("prior", name, kind), make)
+    p, n_models = laboratory.settings[name].p, PRIOR_SEEDS[kind]
+    if kind == "derivative at p":
+        return laboratory.pathwise(name, at=p, n_seeds=n_models)
+    at = 1.0 if kind == "influence at 1" else p
+    return laboratory.influence(name, at=at, n_models=n_models)
 
 
 def _fits(
@@ -176,10 +143,12 @@ def _fits(
 def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     """Count the trainings that reach .8 of the ceiling, by each side."""
     held_out = evidence.held_out["held out"]
-    counts = resample_counts(held_out.n_units, 1, draws=1000, seed=0)
-    counts = torch.cat([torch.ones_like(counts[:1]), counts])
+    counts = as_is_and_resampled(held_out.n_units, 1)
     goal = SHARE_OF_CEILING * noise_ceiling(held_out, counts).mean(1)
-    curves = _curves(evidence, held_out, counts)
+    curves = {
+        side: {size: _over_sets(sets) for size, sets in sizes.items()}
+        for side, sizes in scores(evidence.estimates, held_out, counts).items()
+    }
     spent = {side: _trainings(curve, goal, side) for side, curve in curves.items()}
     most = curves[BEST][SIZES[-1]] / (goal / SHARE_OF_CEILING)
     parts = [
@@ -194,7 +163,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             name="and a good score",
             statement=f"LDS over the ceiling at {SIZES[-1]} models, at least "
             f"{GOOD[entry.problem]}",
-            interval=_interval(most),
+            interval=interval_of(most),
             tolerance=(GOOD[entry.problem], None),
         ),
     ]
@@ -203,7 +172,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             name=f"trainings: {side}",
             statement=f"for LDS at {SHARE_OF_CEILING} of the ceiling, the prior's own "
             f"included ({SIZES[0]} to {SIZES[-1]} looked at; reported)",
-            interval=_interval(numbers),
+            interval=interval_of(numbers),
             tolerance=(0.0, None),
             headline=False,
         )
@@ -211,19 +180,23 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     ]
 
 
-def _curves(
-    evidence: Evidence, held_out: SubsetOutputs, counts: Tensor
-) -> dict[str, dict[int, Tensor]]:
-    """Return mean LDS of each side and size, a draw of subsets and of sets."""
-    names = list(evidence.estimates)
-    sides = [held_out.weights @ evidence.estimates[name].scores for name in names]
-    scored = rank_correlations(sides, held_out.mean_outputs(), counts).mean(2)
+def scores(
+    estimates: dict[str, Attribution],
+    held_out: SubsetOutputs,
+    counts: Float[Tensor, "draws subsets"],
+) -> dict[str, dict[int, Float[Tensor, "sets draws"]]]:
+    """Return the mean LDS of each side, size and set of models, a draw of subsets.
+
+    Estimates are named "side | size | set".
+    """
+    predicted = [held_out.weights @ side.scores for side in estimates.values()]
+    scored = rank_correlations(predicted, held_out.mean_outputs(), counts).mean(2)
     grouped: dict[str, dict[int, list[Tensor]]] = {}
-    for name, values in zip(names, scored, strict=True):
+    for name, values in zip(estimates, scored, strict=True):
         side, size, _ = name.split(" | ")
         grouped.setdefault(side, {}).setdefault(int(size), []).append(values)
     return {
-        side: {size: _over_sets(torch.stack(sets)) for size, sets in sizes.items()}
+        side: {size: torch.stack(sets) for size, sets in sizes.items()}
         for side, sizes in grouped.items()
     }
 
@@ -252,18 +225,19 @@ def _trainings(curve: dict[int, Tensor], goal: Tensor, side: str) -> Tensor:
         between = below * (share * log(above / below)).exp()
         found = torch.where(high >= goal, between, found)
     found = torch.where(curve[sizes[0]] >= goal, float(sizes[0]), found)
+    return found + prior_cost(side)
+
+
+def prior_cost(side: str) -> int:
+    """Return the trainings behind a side's prior, 0 where it has none."""
     prior = SIDES[side][2]
-    return found + (0 if prior is None else PRIOR_SEEDS[prior])
+    return 0 if prior is None else PRIOR_SEEDS[prior]
 
 
 def _ratio(first: Tensor, second: Tensor) -> Interval:
     """Return the interval of a ratio, taken of its logarithm."""
-    logs = _interval((first / second).log())
+    logs = interval_of((first / second).log())
     return Interval(exp(logs.value), exp(logs.low), exp(logs.high))
-
-
-def _interval(values: Tensor) -> Interval:
-    return centred_interval(values[0], values[1:])
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:

@@ -1,15 +1,11 @@
 """Small removals follow the derivative to first order, large ones less."""
 
-import torch
-from torch import Tensor
-
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds
-from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.resampling import as_is_and_resampled, interval_of
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.designs.leave_out import LeaveKOut
-from dmtheory.responses.collect import collect
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
 from validation.verdict import SUPPORTED, Part
@@ -24,8 +20,7 @@ USEFUL = (0.8, 1.2)
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Differentiate at w = 1; retrain without random sets of several sizes."""
-    problem = laboratory.problem(entry.problem)
-    n_train = problem.description.n_train
+    n_train = laboratory.problem(entry.problem).description.n_train
     held_out = {}
     for place, share in enumerate(SHARES):
         design = LeaveKOut(
@@ -33,7 +28,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
             n_models=REMOVALS,
             seed=100 * laboratory.experiment_seed("removals") + place,
         )
-        responses = collect(problem, design, engine=laboratory.engine)
+        responses = laboratory.collected(entry.problem, design, "removals")
         held_out[f"{share:g}"] = evaluation_of(responses)
     return Evidence(
         estimates={"derivative": laboratory.derivative(entry.problem, at=1.0)},
@@ -94,13 +89,8 @@ def _slope(derivative: Attribution, removals: SubsetOutputs) -> Interval:
     """Return the slope of outputs on predictions over removals, pooled over targets."""
     trained, predicted = removals.mean_outputs(), removals.predicted(derivative)
     y, x = trained - trained.mean(0), predicted - predicted.mean(0)
-    counts = resample_counts(removals.n_units, removals.unit_size, draws=1000, seed=0)
-
-    def slope(c: Tensor) -> Tensor:
-        return c @ (x * y).sum(1) / (c @ x.square().sum(1))
-
-    once = torch.ones(1, len(x), dtype=torch.float64)
-    return centred_interval(slope(once)[0], slope(counts))
+    counts = as_is_and_resampled(removals.n_units, removals.unit_size)
+    return interval_of(counts @ (x * y).sum(1) / (counts @ x.square().sum(1)))
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:

@@ -8,11 +8,8 @@ from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds_table
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import Purpose, permutation
-from dmtheory.influence.classical import influence
 from dmtheory.influence.gradient_product import gradient_product
 from dmtheory.problems.base import DifferentiableProblem
 from validation.claim import SIGN, Claim, Entry, Evidence, exact_part
@@ -29,41 +26,21 @@ EQUAL = 1e-6
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     """Score every estimate on the same held-out subsets."""
     name = entry.problem
-    problem, setting = laboratory.problem(name), laboratory.settings[name]
+    problem, p = laboratory.problem(name), laboratory.settings[name].p
     assert isinstance(problem, DifferentiableProblem)
-    p = setting.p
-
-    def by_influence(at: float | Bernoulli, n_seeds: int) -> Attribution:
-        key = ("influence of seeds", name, str(at), n_seeds)
-        return laboratory.made(
-            key,
-            lambda: influence(
-                problem,
-                curvature=setting.curvature,
-                damping=setting.damping,
-                at=at,
-                n_seeds=n_seeds,
-                seed=laboratory.experiment_seed("influence"),
-            ),
-        )
-
     estimates = {"datamodel": laboratory.datamodel(name)}
     for n_seeds in SEEDS:
-        estimates[f"influence at 1, {n_seeds} seed(s)"] = by_influence(1.0, n_seeds)
-        estimates[f"influence at p, {n_seeds} seed(s)"] = by_influence(p, n_seeds)
         law = Bernoulli(p=p, n_models=max(2, n_seeds))
-        estimates[f"influence over {max(2, n_seeds)} subsets"] = by_influence(
-            law, n_seeds
-        )
-    estimates["derivative at p"] = laboratory.made(
-        ("pathwise", name, p),
-        lambda: response_derivative(
-            problem,
-            Pathwise(n_seeds=DERIVATIVE_SEEDS),
-            at=p,
-            seed=laboratory.experiment_seed("pathwise"),
-            engine=laboratory.engine,
-        ),
+        points: dict[str, float | Bernoulli] = {
+            f"at 1, {n_seeds} seed(s)": 1.0,
+            f"at p, {n_seeds} seed(s)": p,
+            f"over {law.n_models} subsets": law,
+        }
+        for where, at in points.items():
+            found = laboratory.influence(name, at=at, n_models=n_seeds)
+            estimates[f"influence {where}"] = found
+    estimates["derivative at p"] = laboratory.pathwise(
+        name, at=p, n_seeds=DERIVATIVE_SEEDS
     )
     estimates["gradient product at p"] = gradient_product(
         problem, at=p, seed=laboratory.experiment_seed("influence")

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.lds import noise_ceiling, rank_correlations
-from dmtheory.agreement.resampling import centred_interval, resample_counts
+from dmtheory.agreement.lds import noise_ceiling
+from dmtheory.agreement.resampling import centred_interval, interval_of, resample_counts
 from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
-from validation.claims.sample_efficiency import PRIOR_SEEDS, SHARE_OF_CEILING, SIDES
+from validation.claims.sample_efficiency import SHARE_OF_CEILING, prior_cost, scores
 from validation.studies.study import Json, Made, Run, Study, chart, series
 
 CLAIM = "sample-efficiency"
@@ -36,27 +36,16 @@ def curves(
     Fits to disjoint sets of one size are averaged; intervals are over held-out
     subsets.
     """
-    names = list(estimates)
-    trained = held_out.mean_outputs()
-    once = torch.ones(1, len(trained), dtype=torch.float64)
-    predicted = [held_out.weights @ estimates[name].scores for name in names]
-    both = torch.cat([once, counts])
-    scored = rank_correlations(predicted, trained, both).mean(2)
-    grouped: dict[tuple[str, int], list[Tensor]] = {}
-    for name, values in zip(names, scored, strict=True):
-        side, size, _ = name.split(" | ")
-        grouped.setdefault((side, int(size)), []).append(values)
-    found: dict[str, Curve] = {}
-    for (side, n_models), sets in grouped.items():
-        mean = torch.stack(sets).mean(0)
-        interval = centred_interval(mean[0], mean[1:])
-        found.setdefault(side, []).append((n_models + _prior(side), interval))
+    once = torch.ones(1, len(held_out.outputs), dtype=torch.float64)
+    scored = scores(estimates, held_out, torch.cat([once, counts]))
+    found: dict[str, Curve] = {
+        side: [
+            (size + prior_cost(side), interval_of(sets.mean(0)))
+            for size, sets in sizes.items()
+        ]
+        for side, sizes in scored.items()
+    }
     return {side: sorted(curve, key=lambda at: at[0]) for side, curve in found.items()}
-
-
-def _prior(side: str) -> int:
-    kind = SIDES[side][2] if side in SIDES else None
-    return 0 if kind is None else PRIOR_SEEDS[kind]
 
 
 def _chart(drawn: dict[str, Curve], top: Interval) -> Json:

@@ -6,13 +6,9 @@ from torch import Tensor
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import noise_ceiling
 from dmtheory.agreement.resampling import centred_interval, resample_counts
-from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
-from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.designs.replicates import Replicates
-from dmtheory.responses.collect import collect
+from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.theory.noise_laws import spearman_map
 from validation.claims.why_datamodels_win import SEEDS
-from validation.laboratory import Laboratory
 from validation.studies.study import (
     Json,
     Made,
@@ -46,7 +42,8 @@ def make(run: Run, _: str) -> Made:
     for finding in run.of_claim(CLAIM):
         parts = {part["name"]: part for part in finding.judged["parts"]}
         name = finding.entry.problem
-        found = ceiling(_replicated(run.laboratory, name))
+        outputs = run.laboratory.replicated(name, n_subsets=SUBSETS, n_seeds=REPLICATES)
+        found = ceiling(outputs)
         figures.append(axis(parts, name, found))
     return Made(
         figures=figures,
@@ -91,20 +88,6 @@ def _of_one_seed(found: Tensor, n_seeds: int) -> Tensor:
     share = (2 * torch.sin(torch.pi * found / 6)).square().clamp_min(1e-12)
     noise = n_seeds * (1 / share - 1)
     return spearman_map((1 / (1 + noise)).sqrt())
-
-
-def _replicated(laboratory: Laboratory, name: str) -> SubsetOutputs:
-    design = Replicates(
-        design=Bernoulli(
-            p=laboratory.settings[name].p,
-            n_models=SUBSETS,
-            seed=laboratory.experiment_seed("evaluation"),
-        ),
-        n_replicates=REPLICATES,
-    )
-    responses = collect(laboratory.problem(name), design, engine=laboratory.engine)
-    laboratory.models_trained += design.n_models
-    return evaluation_of(responses)
 
 
 def _seeds(n: int) -> str:
