@@ -61,9 +61,9 @@ class ReverseMode:
     Attributes:
         memory: Bytes that the models of a chunk may take together; at least one model
             and one target whatever it is.
-        snapshots: States kept of each model; by default so many that each step is
-            taken once again at most, about the square root of twice the steps. Fewer
-            take more steps again.
+        snapshots: States kept of each model; by default `few_snapshots`: the square
+            root of twice the steps, for long trainings a cube root. Fewer take more
+            steps again.
     """
 
     memory: int = MEMORY

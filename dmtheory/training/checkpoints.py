@@ -8,14 +8,25 @@ from dmtheory.checks import check_at_least
 
 State = TypeVar("State")
 
+# States that are no burden; with more, steps are the cheaper ones to repeat.
+_MANY = 32
+
 
 def few_snapshots(n_steps: int) -> int:
-    """Return how many states to keep so that each step is taken twice at most.
+    """Return how many states to keep so that few steps are taken again.
 
-    The least c with (c + 2 choose 2) > n_steps: about the square root of twice the
-    steps.
+    The least c with (c + 2 choose 2) > n_steps, about the square root of twice the
+    steps: each is taken twice at most. Where those are more than 32 states, the least
+    c >= 32 with (c + 3 choose 3) > n_steps, about the cube root of six times the
+    steps: each is taken three times at most.
     """
-    return max(1, math.ceil((math.sqrt(8 * n_steps + 9) - 3) / 2))
+    twice = max(1, math.ceil((math.sqrt(8 * n_steps + 9) - 3) / 2))
+    if twice <= _MANY:
+        return twice
+    thrice = _MANY
+    while math.comb(thrice + 3, 3) <= n_steps:
+        thrice += 1
+    return thrice
 
 
 def backwards(
