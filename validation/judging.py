@@ -57,7 +57,7 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
     controls = [_judged_wrong(claim, entry, evidence, control) for control in chosen]
     relation = _relation(*claim.drawn(evidence))
     missed = [c["name"] for c in controls if c["required"] and c["passed"]]
-    reason = evidence.blocked or reason_for(parts)
+    reason = evidence.blocked or reason_for(parts, evidence.models_trained)
     if missed:
         reason = "; ".join([reason, f"not noticed: {', '.join(missed)}"]).strip("; ")
     blocked = bool(evidence.blocked)
@@ -71,7 +71,7 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         "verdict": INCONCLUSIVE if blocked else combined_verdict(parts),
         "expected": claim.expected,
         "passed": not blocked and not missed and all(part.passed for part in parts),
-        "parts": [part.to_json() for part in parts],
+        "parts": [part.to_json(evidence.models_trained) for part in parts],
         "statistics": {
             name: interval_to_json(interval)
             for name, interval in (

@@ -1,7 +1,7 @@
 """From an interval and a tolerance to a verdict."""
 
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 from dmtheory.agreement.bootstrap import Interval
@@ -37,8 +37,7 @@ class Part:
         """Supported if the whole interval is inside, refuted if outside, else open."""
         if not self.interval.finite:
             return INCONCLUSIVE
-        low = -float("inf") if self.tolerance[0] is None else self.tolerance[0]
-        high = float("inf") if self.tolerance[1] is None else self.tolerance[1]
+        low, high = self._edges
         if low <= self.interval.low and self.interval.high <= high:
             return SUPPORTED
         if self.interval.high < low or self.interval.low > high:
@@ -51,22 +50,60 @@ class Part:
         return self.verdict == self.expected
 
     @property
-    def note(self) -> str:
-        """For an open verdict, how much more evidence would decide it."""
+    def times(self) -> float:
+        """How many times the models would decide an open verdict; 1 where none is open.
+
+        Both sides of an interval shrink as one over the square root of the models: of
+        a value inside the tolerance both ends have to come inside, of a value outside
+        the end that faces it has to leave. Infinite where no number is enough.
+        """
+        if self.verdict != INCONCLUSIVE:
+            return 1.0
+        if not self.interval.finite:
+            return float("inf")
+        low, high = self._edges
+        value = self.interval.value
+        below, above = value - self.interval.low, self.interval.high - value
+        if low <= value <= high:
+            reach = max(_over(below, value - low), _over(above, high - value))
+        else:
+            reach = below / (value - high) if value > high else above / (low - value)
+        return reach**2
+
+    def note(self, models: int = 0) -> str:
+        """For an open verdict, how much more evidence would decide it.
+
+        Args:
+            models: Trainings behind the part, where known.
+
+        Returns:
+            A clause; empty where the verdict is not open.
+        """
         if self.verdict != INCONCLUSIVE:
             return ""
         if not self.interval.finite:
-            return "the number is not finite; see the estimates"
-        half_width = (self.interval.high - self.interval.low) / 2
-        edges = [edge for edge in self.tolerance if edge is not None]
-        distance = min(abs(self.interval.value - edge) for edge in edges)
-        if distance == 0:
-            return "the value lies on the edge of the tolerance"
-        factor = (half_width / distance) ** 2
-        return f"about {max(factor, 1.0):.1f} times the models would decide it"
+            return (
+                "no number of further models is known to decide it: the number is not "
+                "finite; see the estimates"
+            )
+        if not isfinite(self.times):
+            return (
+                "no number of further models is known to decide it: the value lies on "
+                "the edge of the tolerance"
+            )
+        more = f", {ceil((self.times - 1) * models):,} further ones," if models else ""
+        return f"about {self.times:.2f} times the models{more} would decide it"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+    @property
+    def _edges(self) -> tuple[float, float]:
+        low, high = self.tolerance
+        return (
+            -float("inf") if low is None else low,
+            float("inf") if high is None else high,
+        )
+
+    def to_json(self, models: int = 0) -> dict[str, Any]:
+        """Return plain values; `models` are the trainings behind them, where known."""
         return {
             "name": self.name,
             "statement": self.statement,
@@ -75,8 +112,23 @@ class Part:
             "expected": self.expected,
             "verdict": self.verdict,
             "passed": self.passed,
-            "note": self.note,
+            "note": self.note(models),
+            "headline": self.headline,
         }
+
+
+def part_of(data: dict[str, Any]) -> Part:
+    """Return the part that `to_json` wrote; null numbers are not finite."""
+    numbers = (data[name] for name in ("value", "low", "high"))
+    low, high = data["tolerance"]
+    return Part(
+        name=data["name"],
+        statement=data["statement"],
+        interval=Interval(*(float("nan") if x is None else x for x in numbers)),
+        tolerance=(low, high),
+        expected=data["expected"],
+        headline=data["headline"],
+    )
 
 
 def interval_to_json(interval: Interval) -> dict[str, float | None]:
@@ -101,12 +153,25 @@ def combined_verdict(parts: list[Part]) -> str:
     return REFUTED
 
 
-def reason_for(parts: list[Part]) -> str:
-    """Return one line on the parts that did not come out as expected."""
+def reason_for(parts: list[Part], models: int = 0) -> str:
+    """Return one line on the parts that did not come out as expected.
+
+    Args:
+        parts: The parts of an entry.
+        models: Trainings behind them, where known.
+
+    Returns:
+        What is wrong; empty where nothing is.
+    """
     lines = [
         f"{part.name}: {part.verdict}, expected {part.expected}"
-        + (f" ({part.note})" if part.note else "")
+        + (f" ({part.note(models)})" if part.note(models) else "")
         for part in parts
         if not part.passed
     ]
     return "; ".join(lines)
+
+
+def _over(reach: float, room: float) -> float:
+    """Return how much too far an end reaches for the room that it has."""
+    return 0.0 if reach <= room else (reach / room if room > 0 else float("inf"))

@@ -1,9 +1,18 @@
 """From intervals and tolerances to verdicts."""
 
+import json
+from dataclasses import replace
+from math import isfinite, nan, sqrt
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from dmtheory.agreement.bootstrap import Interval
-from validation.verdict import Part, combined_verdict
+from validation.claim import Entry
+from validation.claims import CLAIMS
+from validation.laboratory import Laboratory
+from validation.verdict import Part, combined_verdict, part_of
 
 
 def part(low: float, high: float, tolerance=(0.9, 1.1), **kw) -> Part:
@@ -42,7 +51,9 @@ def test_a_refuted_part_can_be_what_is_expected() -> None:
 
 def test_inconclusive_says_how_much_more_would_decide() -> None:
     # Half-width .04, distance from value to the edge .02: (.04/.02)^2 = 4 times.
-    assert "4.0 times" in part(1.04, 1.12).note
+    assert "4.00 times" in part(1.04, 1.12).note()
+    # Of 1,000 models: 3,000 more.
+    assert "3,000 further ones" in part(1.04, 1.12).note(1000)
 
 
 def test_combined_verdicts() -> None:
@@ -52,3 +63,90 @@ def test_combined_verdicts() -> None:
     assert combined_verdict([good, bad]) == "refuted"
     assert combined_verdict([good, open_]) == "inconclusive"
     assert combined_verdict([bad, open_]) == "inconclusive"
+
+
+def with_times_the_models(part: Part, times: float) -> Part:
+    """Return the part as it would be with so many times the models."""
+    i, root = part.interval, sqrt(times)
+    low, high = i.value - (i.value - i.low) / root, i.value + (i.high - i.value) / root
+    return replace(part, interval=Interval(i.value, low, high))
+
+
+def decides_at_the_number_it_names(part: Part) -> None:
+    assert part.verdict == "inconclusive"
+    assert with_times_the_models(part, 0.99 * part.times).verdict == "inconclusive"
+    assert with_times_the_models(part, 1.01 * part.times).verdict != "inconclusive"
+    assert f"{part.times:.2f} times" in part.note()
+
+
+NUMBERS = st.floats(-10, 10).map(lambda x: round(x, 3))
+ENDS = st.one_of(st.none(), NUMBERS)
+
+
+@given(NUMBERS, st.floats(0.001, 5), st.floats(0.001, 5), ENDS, ENDS)
+def test_an_open_part_is_decided_by_the_models_it_names(
+    value: float, below: float, above: float, low: float | None, high: float | None
+) -> None:
+    """Ends of unequal length too, where half the width would name too few or many."""
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    found = Part(
+        name="",
+        statement="",
+        interval=Interval(value, value - below, value + above),
+        tolerance=(low, high),
+    )
+    if found.verdict != "inconclusive":
+        assert found.times == 1
+        assert found.note(1000) == ""
+        return
+    assume(isfinite(found.times))
+    assume(low is None or high is None or high > low)
+    decides_at_the_number_it_names(found)
+
+
+def test_what_no_number_of_models_decides_says_so() -> None:
+    on_the_edge, not_finite = part(0.8, 1.0), part(nan, nan)
+    assert on_the_edge.interval.value == 0.9
+    for open_ in (on_the_edge, not_finite):
+        assert open_.times == float("inf")
+        assert "no number of further models" in open_.note(1000)
+
+
+def open_forms(part: Part) -> list[Part]:
+    """Return a part with its own tolerance but an interval across each of its ends."""
+    ends = [end for end in part.tolerance if end is not None]
+    width = max(abs(ends[0] - ends[-1]), 1e-3)
+    return [
+        replace(part, interval=Interval(end + shift, end - width, end + width))
+        for end in ends
+        for shift in (-width / 3, width / 3)
+    ]
+
+
+# The bridge's quadrature takes seconds; its parts are exact ones as the others are.
+EXACT = [
+    (claim_id, entry)
+    for claim_id, claim in CLAIMS.items()
+    for entry in claim.entries
+    if entry.scale == "C" and entry.suite == "small" and claim_id != "bridge"
+]
+
+
+@pytest.mark.parametrize(("claim_id", "entry"), EXACT, ids=str)
+def test_every_part_of_a_claim_says_what_would_decide_it(
+    claim_id: str, entry: Entry, laboratory: Laboratory
+) -> None:
+    claim = CLAIMS[claim_id]
+    for one in claim.judge(claim.measure(laboratory, entry), entry):
+        assert one.note(1000) == ""
+        for open_ in open_forms(one):
+            decides_at_the_number_it_names(open_)
+            assert "further ones" in open_.note(1000)
+
+
+def test_a_part_survives_its_file() -> None:
+    for one in (part(2.0, 2.1, expected="refuted"), part(0.1, 0.5, (0.8, None))):
+        assert part_of(json.loads(json.dumps(one.to_json()))) == one
+    lost = part_of(part(nan, nan, headline=False).to_json())
+    assert (lost.verdict, lost.headline) == ("inconclusive", False)
