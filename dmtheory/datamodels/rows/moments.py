@@ -8,14 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.datamodels.rows.integers import (
+    Integers,
+    add_split_product,
+    doubled_integers,
+    product,
+    sums_integers,
+)
 from dmtheory.datamodels.rows.sample import Chunk, Sample
 from dmtheory.designs.seeds import Purpose, random_words
 
-# Sums of products of entries up to 2 in absolute value stay below 2^31.
-_MOST_INTEGER_ROWS = 2**28
-_MULTIPLE = 8
-_LEAST_SIDE = 32
-# Columns multiplied at a time.
+# Columns multiplied at a time, a multiple of 8.
 _STRIP = 512
 
 
@@ -166,8 +169,9 @@ def moments_of(sample: Sample) -> Moments:
     for chunk in sample.chunks():
         x, y = chunk.x.flatten(0, 1), chunk.y.flatten(0, 1)
         columns.append(_columns(chunk, sample))
-        add_products(gram, x)
-        cross.addmm_(x.T, y)
+        small = doubled_integers(x)
+        _add_gram(gram, x, small)
+        _add_cross(cross, x, small, y)
         squares += y.square().sum(0)
     return Moments(
         columns=reduce(add, columns), gram=gram, cross=cross, output_squares=squares
@@ -210,47 +214,52 @@ def intercept_of(
     return sample.shift + columns.y_mean - x_mean @ coefficients
 
 
-def add_products(
-    total: Float[Tensor, "train train"], x: Float[Tensor, "rows train"]
+def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:
+    """Return X'X, without rounding where 2X is a small integer."""
+    total = x.new_zeros(x.shape[1], x.shape[1])
+    _add_gram(total, x, doubled_integers(x))
+    return total
+
+
+def _add_gram(
+    total: Float[Tensor, "train train"],
+    x: Float[Tensor, "rows train"],
+    small: Integers | None,
 ) -> None:
     """Add X'X in place, by integer products where 2X is a small integer.
 
-    Integers of 8 bits are multiplied and summed in 32 bits, without rounding, and
-    several times as fast as in float64. Other entries take float64. A strip of columns
-    at a time, below the diagonal, so that no second matrix of this size is made.
+    These do not round and are several times as fast as float64, which other entries
+    take. A strip of columns at a time, below the diagonal, so that no second matrix of
+    this size is made.
     """
     n_train = x.shape[1]
-    small = _small_integers(x)
     for start in range(0, n_train, _STRIP):
         stop = min(start + _STRIP, n_train)
         if small is None:
             strip = x[:, start:].T @ x[:, start:stop]
         else:
-            left, right = small[:, start:], small[:, start : start + _STRIP]
-            product = torch._int_mm(left.T.contiguous(), right.contiguous())
-            strip = product[: n_train - start, : stop - start].double().div_(4)
+            both = small.columns(start), small.columns(start, start + _STRIP)
+            strip = product(*both)[: n_train - start, : stop - start].div_(4)
         total[start:, start:stop] += strip
         total[start:stop, stop:] += strip[stop - start :].T
 
 
-def integer_gram(x: Float[Tensor, "rows train"]) -> Float[Tensor, "train train"]:
-    """Return X'X, without rounding where 2X is a small integer."""
-    total = x.new_zeros(x.shape[1], x.shape[1])
-    add_products(total, x)
-    return total
+def _add_cross(
+    total: Float[Tensor, "train targets"],
+    x: Float[Tensor, "rows train"],
+    small: Integers | None,
+    y: Float[Tensor, "rows targets"],
+) -> None:
+    """Add X'Y in place, in float64.
 
-
-def _small_integers(x: Float[Tensor, "rows train"]) -> Tensor | None:
-    """Return 2X in 8 bits, with zeros added; None where that is not exact.
-
-    Matrix units want sides that are multiples of 8; zeros add nothing.
+    Where a device has integer matrix units its float64 may be slow or slower: outputs
+    are split there into digits of 7 bits, down to float64's own rounding.
     """
-    rows, train = (max(-(-n // _MULTIPLE) * _MULTIPLE, _LEAST_SIDE) for n in x.shape)
-    padded = torch.zeros(rows, train, dtype=torch.int8, device=x.device)
-    doubled = 2 * x
-    padded[: x.shape[0], : x.shape[1]] = doubled
-    exact = bool((padded[: x.shape[0], : x.shape[1]] == doubled).all())
-    return padded if exact and len(x) <= _MOST_INTEGER_ROWS else None
+    device = x.device
+    if small is None or device.type == "cpu" or not sums_integers(device):
+        total.addmm_(x.T, y)
+    else:
+        add_split_product(total, small, y / 2)
 
 
 def _columns(chunk: Chunk, sample: Sample) -> Columns:

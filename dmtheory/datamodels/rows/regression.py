@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import as_matrix
@@ -88,13 +88,21 @@ def from_responses(responses: Responses) -> Regression:
     )
 
 
-def from_store(store: ResponseStore, *, held: int = HELD) -> Regression:
+def from_store(
+    store: ResponseStore,
+    *,
+    held: int = HELD,
+    device: torch.device | str = "cpu",
+) -> Regression:
     """Read a store block by block, each checked against its mark.
 
     Args:
         store: An open store, complete.
         held: Entries of the weights up to which rows are kept in memory; beyond it
             every pass reads the store and recomputes the weights.
+        device: Where rows go, and with them all that is made of them. Masks are made
+            there from their seeds, 4,096 at a time, which takes about 60 bytes an
+            entry: 12 GB at 50,000 examples.
 
     Returns:
         The regression.
@@ -108,7 +116,7 @@ def from_store(store: ResponseStore, *, held: int = HELD) -> Regression:
 
     def read(rows: range) -> tuple[Tensor, Tensor]:
         outputs, kept = _stored(store, rows.start * replicates, rows.stop * replicates)
-        return _averaged(outputs, kept, replicates)
+        return _averaged(outputs.to(device), kept.to(device), replicates)
 
     diverged = sum(
         int((store.read(block).status == DIVERGED).sum())
@@ -134,8 +142,9 @@ def from_arrays(
 
     Raises:
         TypeError: If the design is not one that arrays can be checked against.
-        ValueError: If shapes differ, entries are not finite, masks are not 0 and 1,
-            or they contradict the design, or squares of outputs leave float64's range.
+        ValueError: If shapes or devices differ, entries are not finite, masks are not
+            0 and 1 or contradict the design, or squares of outputs leave float64's
+            range.
     """
     x = as_matrix(masks, "masks", "models x train")
     y = as_matrix(outputs, "outputs", "models x targets")
@@ -144,13 +153,18 @@ def from_arrays(
             f"masks and outputs must have one row a model, got {len(x)} and {len(y)} "
             "rows"
         )
+    if x.device != y.device:
+        raise ValueError(
+            f"masks and outputs must be on one device, got {x.device} and {y.device}: "
+            "move one with .to()"
+        )
     if bool(((x != 0) & (x != 1)).any()):
         raise ValueError("masks must hold 0 and 1 only")
     check_law(x, design)
     _check_range(y)
     size, has_mean = block_structure(design)
     shift = y.mean(0)
-    ids = torch.arange(len(x) // size)
+    ids = torch.arange(len(x) // size, device=x.device)
     chunk = make_chunk(x, y - shift, ids, size=size, has_mean=has_mean)
     return Regression(
         sample=Sample(
@@ -253,11 +267,11 @@ def _sample(design: Design, n_players: int, n_rows: int, read: Read) -> Sample:
             y, kept = read(rows)
             whole = kept.unflatten(0, (-1, size)).all(1)
             kept = whole.repeat_interleave(size)
-            numbers = torch.arange(rows.start, rows.stop)
+            numbers = torch.arange(rows.start, rows.stop, device=y.device)
             yield make_chunk(
-                design.weights(numbers, n_players).to(y.device)[kept],
+                _weights(design, numbers, n_players)[kept],
                 y[kept] - shift,
-                (numbers[::size] // size).to(y.device)[whole],
+                (numbers[::size] // size)[whole],
                 size=size,
                 has_mean=has_mean,
             )
@@ -268,6 +282,21 @@ def _sample(design: Design, n_players: int, n_rows: int, read: Read) -> Sample:
         shift=shift,
         **_law_of(design, n_players, outputs.device),
     )
+
+
+def _weights(
+    design: Design, numbers: Int64[Tensor, " rows"], n_players: int
+) -> Float[Tensor, "rows train"]:
+    """Return weight vectors where their numbers are.
+
+    Masks are integers made of integers, the same on every device; real-valued weights
+    are made on the CPU and moved.
+    """
+    if not isinstance(design, SubsetDesign):
+        return design.weights(numbers.cpu(), n_players).to(numbers.device)
+    # What a design makes by itself, such as its examples' numbers, must go there too.
+    with numbers.device:
+        return design.weights(numbers, n_players)
 
 
 def _law_of(design: Design, n_players: int, device: torch.device) -> dict[str, Any]:

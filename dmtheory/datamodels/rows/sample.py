@@ -82,7 +82,7 @@ class Sample:
 
         def chunks() -> Iterator[Chunk]:
             for chunk in self.chunks():
-                yield chunk.only(kept[chunk.blocks])
+                yield chunk.only(kept.to(chunk.blocks.device)[chunk.blocks])
 
         return replace(self, chunks=chunks)
 
