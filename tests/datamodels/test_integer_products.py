@@ -1,4 +1,4 @@
-"""Products without rounding, on devices that multiply integers and on those that not."""
+"""Products without rounding, on devices with and without integer products."""
 
 from fractions import Fraction
 

@@ -6,14 +6,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dmtheory.checks import check_positive
+from dmtheory.checks import check_choice, check_positive
 from dmtheory.datamodels.estimators.linear_fit import LinearFit
 from dmtheory.datamodels.estimators.ridge_law import (
     ByInverse,
     BySpectrum,
     fit_with_law,
 )
-from dmtheory.datamodels.estimators.standard_errors import check_errors
+from dmtheory.datamodels.estimators.ridge_without_law import (
+    LEAST_PIVOT,
+    fit_without_law,
+    solve_one_penalty,
+)
+from dmtheory.datamodels.estimators.standard_errors import ERRORS
 from dmtheory.datamodels.rows.checks import check_columns
 from dmtheory.datamodels.rows.cholesky import (
     cholesky_in_place,
@@ -27,8 +32,6 @@ from dmtheory.datamodels.rows.spectrum import Spectrum, spectrum_of
 
 # Penalties of the path, in units of the mean variance of a weight.
 _PATH = (1e-4, 1e4, 33)
-# A matrix whose factor has smaller squared pivots, over its diagonal, is singular.
-_LEAST_PIVOT = 1e-10
 # Effective degrees of freedom that a candidate's residuals have, at least; of few rows
 # this share. A chi^2 of 10 is below a third of its mean once in 500 times.
 _LEAST_FREEDOM = 10.0
@@ -58,10 +61,16 @@ class Ridge:
     E beta-hat at the penalty taken, which is shrunk toward 0, and not beta. The choice
     of the penalty is not in them, and the bias that residuals contain widens them.
 
+    At the size of 50,000 examples and 10,000 targets take a single penalty and
+    `errors="none"`: one Cholesky factor, of the Gram matrix or, with fewer models, of
+    the models' kernel, solves for all targets. Besides the outputs it holds that matrix
+    and one of coefficients, then two of coefficients, and chunks of rows. The inverse
+    that standard errors need costs several times as much.
+
     Attributes:
         l2_penalties: Candidates lambda for every target; 33 over 8 decades around the
             variance of a weight by default. A single one is taken as it is.
-        errors: "homoscedastic" standard errors, or "robust" ones (HC1).
+        errors: "homoscedastic" standard errors, "robust" ones (HC1), or "none".
 
     References:
         Allen 1974 for the leave-one-out residual; Hoerl and Kennard 1970.
@@ -71,24 +80,38 @@ class Ridge:
     errors: str = "homoscedastic"
 
     def __post_init__(self) -> None:
-        check_errors(self.errors)
+        check_choice(self.errors, (*ERRORS, "none"), "errors")
         check_penalties(self.l2_penalties)
 
     def fit(self, sample: Sample) -> LinearFit:
         """Choose a penalty a target and fit.
 
         Returns:
-            Coefficients with their sampling law at the penalty chosen.
+            Coefficients, with their sampling law at the penalty chosen unless `errors`
+            is "none".
 
         Raises:
             ValueError: If columns of masks are constant or equal.
         """
         robust = self.errors == "robust"
         if self.l2_penalties is not None and len(self.l2_penalties) == 1:
-            fit = _by_inverse(sample, self.l2_penalties[0], robust=robust)
+            penalty = self.l2_penalties[0]
+            if self.errors == "none":
+                fit = solve_one_penalty(sample, penalty)
+            else:
+                fit = _by_inverse(sample, penalty, robust=robust)
             if fit is not None:
                 return fit
         found = chosen_ridge(sample, self.l2_penalties)
+        if self.errors == "none":
+            return fit_without_law(
+                sample,
+                found.spectrum.columns,
+                found.coefficients,
+                found.penalty,
+                used=BySpectrum(found.spectrum, found.penalty).used(),
+                cross_size=found.spectrum.cross_size,
+            )
         spectrum = found.spectrum.with_basis()
         return fit_with_law(
             sample,
@@ -210,7 +233,7 @@ def _by_inverse(sample: Sample, l2_penalty: float, *, robust: bool) -> LinearFit
     diagonal = gram.diagonal().add_(ridge).clone()
     cross_size = centred.cross.abs().amax(0)
     factor = cholesky_in_place(gram)
-    if factor is None or least_pivot(factor, diagonal) < _LEAST_PIVOT:
+    if factor is None or least_pivot(factor, diagonal) < LEAST_PIVOT:
         return None
     coefficients = solve_by(factor, centred.cross)
     inverse_in_place(factor)

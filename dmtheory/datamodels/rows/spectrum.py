@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.datamodels.rows.kernel import centre_kernel, mean_rows
 from dmtheory.datamodels.rows.moments import (
     Columns,
     centred_chunk,
@@ -169,11 +170,10 @@ def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
     """V = X'U/sqrt(values), V'X'Y = sqrt(values) U'Y."""
     sample = sample.held()
     chunk = sample.gathered()
-    x = chunk.x.flatten(0, 1)
-    means = x.new_zeros(chunk.x.shape[:2])
-    means[:, 0] = float(sample.has_mean)
-    means = means.flatten()
-    values, turn = torch.linalg.eigh(_centred_kernel(x, means, columns))
+    x, means = chunk.x.flatten(0, 1), mean_rows(sample, columns)
+    # The products of rows as they are keep to integers.
+    kernel = centre_kernel(integer_gram(x.T), means, columns)
+    values, turn = torch.linalg.eigh(kernel)
     kept = values > _RANK * values[-1]
     values, turn = values[kept], turn[:, kept]
     y = centred_outputs(chunk, sample, columns).flatten(0, 1)
@@ -184,18 +184,3 @@ def _from_kernel(sample: Sample, columns: Columns) -> Spectrum:
         turned=values.sqrt()[:, None] * (turn.T @ y),
         kernel=Kernel(x, means, turn),
     )
-
-
-def _centred_kernel(
-    x: Float[Tensor, "rows train"], means: Float[Tensor, " rows"], columns: Columns
-) -> Float[Tensor, "rows rows"]:
-    """Return the products of rows of which some had the mean row subtracted.
-
-    The products of rows as they are keep to integers; rank-one updates centre them.
-    """
-    kernel = integer_gram(x.T)
-    if columns.n_means == 0:
-        return kernel
-    along = kernel @ means / columns.n_means
-    level = means @ along / columns.n_means
-    return kernel.addr_(means, level * means - along).addr_(along, means, alpha=-1)
