@@ -16,6 +16,7 @@ from dmtheory.engines.local import process_pool
 from reports.build import build_report
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
+from validation.multiplicity import LEVEL
 from validation.problems import SMALL, THOROUGH
 from validation.runner import (
     included,
@@ -162,8 +163,10 @@ def _print_verdicts(result: dict[str, Any], page: Path) -> int:
             f"{claim['id']} ({claim['scale']}, {claim['problem']}): {claim['reason']}"
         )
     total = len(result["claims"])
+    standing = sum(claim["family_wise"]["stands"] for claim in result["claims"])
     console.print(
-        f"{total - len(failed)} of {total} as expected; "
+        f"{total - len(failed)} of {total} as expected; {standing} stand at a "
+        f"family-wise level of {LEVEL:.0%}; "
         f"{result['models_trained']} models in {result['seconds']:.0f} s",
         highlight=False,
     )

@@ -18,6 +18,7 @@ from validation.claims import CLAIMS
 from validation.environment import commit, environment
 from validation.judging import Measured, judge_entry, not_begun
 from validation.laboratory import Laboratory, Setting
+from validation.multiplicity import family_wise
 from validation.studies import findings_of, run_studies
 from validation.studies.scale_freeness import scale_freeness
 
@@ -83,6 +84,8 @@ def run_suite(
         over=budget is not None and time.perf_counter() - clock > budget,
         progress=progress,
     )
+    entries = judged + unbegun
+    together = family_wise(entries)
     names = list(dict.fromkeys(entry.problem for _, entry in chosen))
     begun = {entry.entry.problem for entry in measured}
     return {
@@ -94,7 +97,10 @@ def run_suite(
         "command": command,
         "environment": environment(),
         "problems": [_problem(laboratory, name) for name in names],
-        "claims": judged + unbegun,
+        "claims": [
+            {**claim, "family_wise": found}
+            for claim, found in zip(entries, together, strict=True)
+        ],
         "cases": [case(laboratory, name) for name in CASES if name in begun],
         "studies": studies,
         "models_trained": laboratory.models_trained,

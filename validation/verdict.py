@@ -37,7 +37,7 @@ class Part:
         """Supported if the whole interval is inside, refuted if outside, else open."""
         if not self.interval.finite:
             return INCONCLUSIVE
-        low, high = self._edges
+        low, high = self.edges
         if low <= self.interval.low and self.interval.high <= high:
             return SUPPORTED
         if self.interval.high < low or self.interval.low > high:
@@ -61,7 +61,7 @@ class Part:
             return 1.0
         if not self.interval.finite:
             return float("inf")
-        low, high = self._edges
+        low, high = self.edges
         value = self.interval.value
         below, above = value - self.interval.low, self.interval.high - value
         if low <= value <= high:
@@ -95,7 +95,8 @@ class Part:
         return f"about {self.times:.2f} times the models{more} would decide it"
 
     @property
-    def _edges(self) -> tuple[float, float]:
+    def edges(self) -> tuple[float, float]:
+        """The tolerance, open ends infinite."""
         low, high = self.tolerance
         return (
             -float("inf") if low is None else low,

@@ -33,8 +33,11 @@ def test_exact_claims_from_command_to_report(tmp_path: Path) -> None:
     page = (latest / "report.html").read_text()
     assert environment == results["environment"]
     assert len(results["claims"]) == 18
+    assert "18 of 18 as expected; 18 stand at a family-wise level of 5%" in done.stdout
     for claim in results["claims"]:
         assert claim["passed"] is True
+        # Exact numbers err with no probability.
+        assert claim["family_wise"] == {"p": 0.0, "adjusted": 0.0, "stands": True}
         assert claim["scale"] == "C"
         assert claim["id"] in page
         assert claim["id"] in done.stdout
@@ -50,6 +53,7 @@ def test_what_the_budget_does_not_reach_is_open_and_the_estimates_are_kept(
     assert "not begun: the budget of 0 s was spent" in done.stdout
     claims = json.loads((tmp_path / "a" / "results.json").read_text())["claims"]
     assert {claim["verdict"] for claim in claims} == {"inconclusive"}
+    assert not any(claim["family_wise"]["stands"] for claim in claims)
     run("run", "thorough", "--claims", "one-over-n", "--scale", "C", cwd=tmp_path)
     folder = tmp_path / "runs" / "thorough" / "latest" / "attributions"
     kept = [load_attribution(path) for path in folder.iterdir()]
