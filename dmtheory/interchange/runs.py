@@ -1,0 +1,239 @@
+"""Masks and outputs of models that others trained, read a block of rows at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from dmtheory.checks import check_at_least
+from dmtheory.identity import numbered
+from dmtheory.interchange.laws import law_of_sizes
+from dmtheory.interchange.rows import Rows, read_numbers
+from dmtheory.interchange.tags import Tags
+
+# Bytes of masks in a block, before they become float64.
+_BLOCK_BYTES = 2**25
+# Rows whose sizes tell the law.
+_SIZED, _STRETCHES = 2048, 8
+
+
+# Row numbers of the file, masks and outputs.
+Block = tuple[
+    Int64[np.ndarray, " models"],
+    Float[np.ndarray, "models train"],
+    Float[np.ndarray, "models targets"],
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImportedRuns:
+    """Models that others trained: their masks, their outputs, and what both are.
+
+    Nothing is read until it is asked for, and then a range of rows.
+
+    Attributes:
+        masks: 0/1 masks, [models, train].
+        outputs: Outputs as tagged, [models, targets].
+        tags: What they are.
+        numbers: Rows of the file that are meant, ascending.
+        columns: Targets that are meant, as columns of the file.
+    """
+
+    masks: Rows
+    outputs: Rows
+    tags: Tags
+    numbers: Int64[np.ndarray, " models"]
+    columns: Int64[np.ndarray, " targets"]
+
+    def __post_init__(self) -> None:
+        n_models = self.masks.shape[0]
+        if len(self.masks.shape) != 2 or len(self.outputs.shape) != 2:
+            raise ValueError(
+                "masks and outputs must be matrices, one model a row, got shapes "
+                f"{self.masks.shape} and {self.outputs.shape}"
+            )
+        if self.outputs.shape[0] != n_models:
+            raise ValueError(
+                "masks and outputs must have one row a model, got "
+                f"{n_models} and {self.outputs.shape[0]} rows"
+            )
+        _check_numbers(self.numbers, n_models, "rows")
+        _check_numbers(self.columns, self.outputs.shape[1], "targets")
+
+    @staticmethod
+    def of(masks: Rows, outputs: Rows, tags: Tags) -> "ImportedRuns":
+        """Return runs of all rows and targets; their law is told where none is.
+
+        Raises:
+            ValueError: If shapes differ.
+        """
+        found = ImportedRuns(
+            masks=masks,
+            outputs=outputs,
+            tags=tags,
+            numbers=np.arange(masks.shape[0]),
+            columns=np.arange(outputs.shape[-1]),
+        )
+        return found if tags.law is not None else found.with_law()
+
+    @property
+    def n_models(self) -> int:
+        """How many models are meant."""
+        return len(self.numbers)
+
+    @property
+    def n_train(self) -> int:
+        """Number of training examples N."""
+        return self.masks.shape[1]
+
+    @property
+    def train_labels(self) -> tuple[str, ...]:
+        """One label a training example, by its place in the file."""
+        return numbered("example", self.n_train)
+
+    @property
+    def target_labels(self) -> tuple[str, ...]:
+        """One label a target, by its place in the file."""
+        return tuple(f"target {column}" for column in self.columns)
+
+    def rows(self, start: int, stop: int) -> "ImportedRuns":
+        """Return the models whose rows in the file lie in [start, stop)."""
+        kept = (self.numbers >= start) & (self.numbers < stop)
+        return self._with_numbers(self.numbers[kept], f"[{start}, {stop})")
+
+    def without_rows(self, start: int, stop: int) -> "ImportedRuns":
+        """Return the models whose rows in the file do not lie in [start, stop)."""
+        kept = (self.numbers < start) | (self.numbers >= stop)
+        return self._with_numbers(self.numbers[kept], f"outside [{start}, {stop})")
+
+    def targets(self, start: int, stop: int) -> "ImportedRuns":
+        """Return the same models with the targets in columns [start, stop)."""
+        kept = (self.columns >= start) & (self.columns < stop)
+        if not kept.any():
+            raise ValueError(
+                f"targets must name columns of the file, got [{start}, {stop})"
+            )
+        return replace(self, columns=self.columns[kept])
+
+    def split(
+        self, held_out: tuple[int, int] | None = None
+    ) -> tuple["ImportedRuns", "ImportedRuns"]:
+        """Return the models to fit, and those held out.
+
+        Args:
+            held_out: First row and end of the held-out rows of the file; those of the
+                tags by default.
+
+        Returns:
+            Models outside the range, and models in it.
+
+        Raises:
+            ValueError: If no range is named, or a side is empty.
+        """
+        held_out = self.tags.held_out if held_out is None else held_out
+        if held_out is None:
+            raise ValueError(
+                "held_out must name rows of the file, such as (300000, 310000): "
+                "formats do not say which rows are for evaluation"
+            )
+        tagged = replace(self, tags=replace(self.tags, held_out=held_out))
+        return tagged.without_rows(*held_out), tagged.rows(*held_out)
+
+    def blocks(
+        self,
+    ) -> Iterator[Block]:
+        """Go over row numbers, masks and outputs, some rows at a time, in float64.
+
+        Raises:
+            ValueError: If a mask is not 0 and 1 or an output is not finite, naming
+                the row.
+        """
+        for numbers in self.number_blocks():
+            yield numbers, self.read_masks(numbers), self.read_outputs(numbers)
+
+    def number_blocks(self) -> Iterator[Int64[np.ndarray, " models"]]:
+        """Go over the rows' numbers, so many at a time that their masks fit memory."""
+        step = max(1, _BLOCK_BYTES // self.n_train)
+        for start in range(0, self.n_models, step):
+            yield self.numbers[start : start + step]
+
+    def read_masks(self, numbers: np.ndarray) -> np.ndarray:
+        """Return masks of these rows of the file as float64.
+
+        Raises:
+            ValueError: If one is not 0 and 1.
+        """
+        raw = read_numbers(self.masks, numbers)
+        # A byte of a boolean file may be anything: look at what is stored.
+        stored = raw.view(np.uint8) if raw.dtype == np.bool_ else raw
+        bad = ~((stored == 0) | (stored == 1))
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(
+                f"masks must hold 0 and 1 only, got {stored[row, column]} in row "
+                f"{numbers[row]}, column {column} of the file"
+            )
+        return stored.astype(np.float64)
+
+    def read_outputs(self, numbers: np.ndarray) -> np.ndarray:
+        """Return outputs of these rows of the file as float64.
+
+        Raises:
+            ValueError: If one is not finite.
+        """
+        found = read_numbers(self.outputs, numbers)[:, self.columns]
+        bad = ~np.isfinite(found)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(
+                f"outputs must be finite, got {found[row, column]} in row "
+                f"{numbers[row]}, column {self.columns[column]} of the file "
+                f"({int(bad.any(1).sum())} such rows among {len(numbers)}): leave the "
+                "rows out"
+            )
+        return found.astype(np.float64)
+
+    def all_rows(
+        self,
+    ) -> tuple[Float[Tensor, "models train"], Float[Tensor, "models targets"]]:
+        """Return masks and outputs of all models at once, in memory."""
+        return (
+            torch.from_numpy(self.read_masks(self.numbers)),
+            torch.from_numpy(self.read_outputs(self.numbers)),
+        )
+
+    def sizes(self) -> Int64[np.ndarray, " some"]:
+        """Return the subsets' sizes, of up to 2,048 models spread over the file."""
+        chosen = self.numbers
+        if self.n_models > _SIZED:
+            # Stretches of consecutive rows, since single ones cost a read each.
+            parts = np.array_split(chosen, _STRETCHES)
+            chosen = np.concatenate([p[: _SIZED // _STRETCHES] for p in parts])
+        return self.read_masks(chosen).sum(1).astype(np.int64)
+
+    def with_law(self) -> "ImportedRuns":
+        """Return the same runs with the law that their subsets' sizes tell."""
+        sizes = self.sizes()
+        law = law_of_sizes(sizes, self.n_train)
+        told = "no law that is known" if law is None else str(law)
+        note = f"subset law told from the sizes of {len(sizes)} masks: {told}"
+        return replace(self, tags=replace(self.tags, law=law).noting(note))
+
+    def _with_numbers(self, numbers: np.ndarray, asked: str) -> "ImportedRuns":
+        if not len(numbers):
+            raise ValueError(
+                f"rows must leave at least one model, got rows {asked} of those from "
+                f"{self.numbers[0]} to {self.numbers[-1]}"
+            )
+        return replace(self, numbers=numbers)
+
+
+def _check_numbers(numbers: np.ndarray, n: int, name: str) -> None:
+    check_at_least(len(numbers), 1, f"number of {name}")
+    if numbers[0] < 0 or numbers[-1] >= n or bool((np.diff(numbers) < 1).any()):
+        raise ValueError(
+            f"{name} must ascend within [0, {n}), got {numbers[0]} to {numbers[-1]}"
+        )
