@@ -7,6 +7,7 @@ from dmtheory.problems.base import (
     Fit,
     Problem,
 )
+from dmtheory.problems.cifar import Cifar
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.problems.logistic import LogisticRegression
 from dmtheory.problems.network import Network
@@ -18,14 +19,19 @@ from dmtheory.problems.set_functions import (
     or_of_duplicates,
 )
 from dmtheory.problems.softmax import SoftmaxRegression
+from dmtheory.training.images import FIDELITY, SMOOTH, THROUGHPUT, Recipe
 from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD, Adam
 
 __all__ = [
+    "FIDELITY",
     "MLP",
     "SGD",
+    "SMOOTH",
+    "THROUGHPUT",
     "Adam",
     "BlackBox",
+    "Cifar",
     "Description",
     "DifferentiableProblem",
     "Fit",
@@ -34,6 +40,7 @@ __all__ = [
     "Network",
     "Problem",
     "Quality",
+    "Recipe",
     "SampleMean",
     "SetFunction",
     "SoftmaxRegression",
