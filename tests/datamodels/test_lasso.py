@@ -14,9 +14,10 @@ from torch import Tensor
 
 from dmtheory import fit_datamodel
 from dmtheory.datamodels.estimators.selection import HeldOut, KFold
-from dmtheory.datamodels.lasso import gram_path, lasso
+from dmtheory.datamodels.lasso import engine, gram_path
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
-from dmtheory.datamodels.lasso.lasso import Lasso, lasso_path, penalty_path
+from dmtheory.datamodels.lasso.lasso import Lasso
+from dmtheory.datamodels.lasso.path import lasso_path, penalty_path
 from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs, FixedSize
 from dmtheory.problems.set_functions import all_masks
@@ -182,7 +183,7 @@ def test_without_numba_the_path_is_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     sample = independent_rows(masks, outputs)
     rule = Lasso(tolerance=1e-9, patience=40)
     compiled = rule.fit(sample)
-    monkeypatch.setattr(lasso, "_engine", lambda: gram_path.descend)
+    monkeypatch.setattr(engine, "_engine", lambda: gram_path.descend)
     other = rule.fit(sample)
     assert torch.equal(other.penalty, compiled.penalty)
     torch.testing.assert_close(
@@ -248,7 +249,7 @@ def test_what_has_not_converged_is_not_returned_as_if_it_had(
         found, errors = gram_path.descend(*arguments)
         return 0.9 * found, errors
 
-    monkeypatch.setattr(lasso, "_engine", lambda: stops_early)
+    monkeypatch.setattr(engine, "_engine", lambda: stops_early)
     fit = Lasso(l1_penalties=(0.05,)).fit(sample)
     assert fit.certificate is not None
     assert not fit.certificate.converged.any()

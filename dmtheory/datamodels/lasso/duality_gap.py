@@ -33,6 +33,17 @@ def duality_gap(
         Massias, Gramfort and Salmon 2018, section 2.
     """
     gradient = cross - gram @ coefficients
+    return gap_at(gradient, cross, squares, coefficients, l1_penalty)
+
+
+def gap_at(
+    gradient: Float[Tensor, "train targets"],
+    cross: Float[Tensor, "train targets"],
+    squares: Float[Tensor, " targets"],
+    coefficients: Float[Tensor, "train targets"],
+    l1_penalty: Float[Tensor, " targets"],
+) -> Float[Tensor, " targets"]:
+    """Return the duality gap where X'(y - Xb)/m is known."""
     fitted = (cross * coefficients).sum(0)
     residual = (squares - fitted - (gradient * coefficients).sum(0)).clamp_min(0.0)
     aligned = squares - fitted

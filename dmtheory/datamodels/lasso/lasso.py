@@ -1,10 +1,7 @@
 """LASSO of outputs on masks, a penalty a target, each column certified."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -13,14 +10,12 @@ from dmtheory.checks import check_at_least, check_open_unit, check_positive
 from dmtheory.datamodels.estimators.linear_fit import Certificate, LinearFit
 from dmtheory.datamodels.estimators.selection import HeldOut, Selection
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
+from dmtheory.datamodels.lasso.engine import descend
+from dmtheory.datamodels.lasso.path import ROUNDING, penalty_path
+from dmtheory.datamodels.lasso.scaling import scaled, scaled_cross
 from dmtheory.datamodels.rows.checks import check_columns
-from dmtheory.datamodels.rows.moments import Centred, Moments, intercept_of, moments_of
+from dmtheory.datamodels.rows.moments import Moments, intercept_of, moments_of
 from dmtheory.datamodels.rows.sample import Sample
-
-# Rounding in the certificate must not undo what the descent has reached.
-_ROUNDING = 0.99
-# Outputs that vary less than this, relative to their level, are constant.
-_FLAT = 1e-13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +43,9 @@ class Lasso:
     The Gram matrix of the examples is held, also where models are fewer: up to three
     N x N matrices of float64 while a penalty is chosen (one for the models fitted to,
     one for those held out, and their sum) and one when it is stated. That is 2.4 GB at
-    10,000 examples; beyond, take groups of examples as players, or `Ridge`.
+    10,000 examples; beyond, take groups of examples as players, `Ridge`, or a device
+    with the memory: where the rows are on a GPU, so are the matrices and the descent,
+    with working copies besides (see `iter_lasso_path`).
 
     References:
         Tibshirani 1996; Ilyas et al. 2022, section 3.
@@ -85,12 +82,12 @@ class Lasso:
         moments = moments_of(sample)
         columns = moments.columns
         check_columns(columns)
-        path = self._path(_scaled_cross(moments, sample.shift))
+        path = self._path(scaled_cross(moments, sample.shift))
         chosen = torch.zeros(len(path), dtype=torch.int64)
         if path.shape[1] > 1:
             chosen = self._chosen(sample, moments, path)
-        whole = _scaled(moments.centred(), sample.shift)
-        coefficients, _ = _descend(whole, path, chosen + 1, _ROUNDING * self.tolerance)
+        whole = scaled(moments.centred(), sample.shift)
+        coefficients, _ = descend(whole, path, chosen + 1, ROUNDING * self.tolerance)
         coefficients = coefficients[:, 0].T.to(whole.gram)
         penalty = path[torch.arange(len(path)), chosen].to(whole.gram)
         support = (coefficients != 0).sum(0)
@@ -132,133 +129,13 @@ class Lasso:
             held = moments_of(sample.only(out))
             rest = moments - held
             centre = rest.columns
-            _, errors = _descend(
-                _scaled(rest.centred(), sample.shift),
+            _, errors = descend(
+                scaled(rest.centred(), sample.shift),
                 path,
                 lengths,
-                _ROUNDING * self.tolerance,
-                held=_scaled(held.about(centre.x_mean, centre.y_mean), None),
+                ROUNDING * self.tolerance,
+                held=scaled(held.about(centre.x_mean, centre.y_mean), None),
                 patience=self.patience,
             )
             total += held.columns.n_blocks * errors
         return total.argmin(1)
-
-
-def penalty_path(
-    cross: Float[Tensor, "train targets"], n_penalties: int, least: float
-) -> Float[Tensor, "targets penalties"]:
-    """Return penalties in equal ratios, from where a target's coefficients all vanish.
-
-    Args:
-        cross: X'Y/m, centred; coefficients vanish from lambda = 2 |X'y|_inf/m on.
-        n_penalties: How many.
-        least: The last over the first.
-
-    Returns:
-        Falling penalties.
-    """
-    shape = torch.logspace(0, float(np.log10(least)), n_penalties, dtype=torch.float64)
-    return 2 * cross.abs().amax(0)[:, None] * shape.to(cross)
-
-
-def lasso_path(
-    sample: Sample,
-    l1_penalties: Float[Tensor, "targets penalties"],
-    *,
-    tolerance: float = 1e-6,
-) -> tuple[
-    Float[Tensor, "targets penalties train"], Float[Tensor, "targets penalties"]
-]:
-    """Return the coefficients at every penalty, and their relative duality gaps.
-
-    Args:
-        sample: Rows to regress.
-        l1_penalties: Falling along each target's row.
-        tolerance: Largest duality gap, relative to the objective at 0.
-
-    Returns:
-        Coefficients, and gaps recomputed from them.
-    """
-    whole = _scaled(moments_of(sample).centred(), sample.shift)
-    lengths = torch.full((len(l1_penalties),), l1_penalties.shape[1])
-    found, _ = _descend(whole, l1_penalties, lengths, _ROUNDING * tolerance, every=True)
-    gaps = [
-        duality_gap(
-            whole.gram,
-            whole.cross,
-            whole.output_squares,
-            found[:, k].T.to(whole.gram),
-            l1_penalties[:, k].to(whole.gram),
-        )
-        for k in range(l1_penalties.shape[1])
-    ]
-    return found, torch.stack(gaps, dim=1)
-
-
-def _scaled(moments: Centred, shift: Tensor | None) -> Centred:
-    """Divide by the number of blocks, in place; constant outputs become exactly so."""
-    n = moments.columns.n_blocks
-    cross, squares = moments.cross.div_(n), moments.output_squares / n
-    if shift is not None:
-        varies = _varies(squares, shift)
-        cross, squares = cross.mul_(varies), squares * varies
-    return Centred(moments.columns, moments.gram.div_(n), cross, squares)
-
-
-def _scaled_cross(moments: Moments, shift: Tensor) -> Float[Tensor, "train targets"]:
-    """Return the cross products alone, centred and scaled, the moments unharmed."""
-    columns, n = moments.columns, moments.columns.n_blocks
-    cross, squares = moments.cross / n, moments.output_squares / n
-    if columns.n_means:
-        cross.addr_(columns.x_mean, columns.y_mean, alpha=-1)
-        squares = squares - columns.y_mean.square()
-    return cross.mul_(_varies(squares, shift))
-
-
-def _varies(squares: Tensor, shift: Tensor) -> Tensor:
-    """Return 1 where outputs vary by more than the rounding of their level, else 0."""
-    return (squares > (_FLAT * shift.abs()).square()).to(squares)
-
-
-def _descend(
-    moments: Centred,
-    path: Float[Tensor, "targets penalties"],
-    lengths: Int64[Tensor, " targets"],
-    tolerance: float,
-    *,
-    held: Centred | None = None,
-    patience: int = 1,
-    every: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Run the compiled descent on plain arrays, on the CPU."""
-    none = np.zeros((0, 0))
-    out = (none, none, np.zeros(0))
-    if held is not None:
-        out = _arrays(held)
-    found, errors = _engine()(
-        *_arrays(moments),
-        np.ascontiguousarray(path.cpu().numpy() / 2),
-        lengths.numpy(),
-        tolerance,
-        every,
-        patience,
-        *out,
-    )
-    return torch.from_numpy(found), torch.from_numpy(errors)
-
-
-def _arrays(moments: Centred) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.ascontiguousarray(moments.gram.cpu().numpy()),
-        np.ascontiguousarray(moments.cross.T.cpu().numpy()),
-        moments.output_squares.cpu().numpy(),
-    )
-
-
-def _engine() -> Callable[..., Any]:
-    """Return the compiled descent, or scikit-learn's where numba is absent."""
-    try:
-        from dmtheory.datamodels.lasso.coordinate_descent import descend
-    except ImportError:
-        from dmtheory.datamodels.lasso.gram_path import descend
-    return descend

@@ -1,0 +1,91 @@
+"""A Gram matrix in several precisions."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Power iterations, and what the eigenvalue they find may be short of.
+_ITERATIONS = 60
+_MARGIN = 1.05
+_TINY = 1e-300
+# Coefficients of which less than this share are not 0 are multiplied as sparse.
+_SPARSE = 0.01
+
+
+class Gram:
+    """X'X/m, copies of it for fast products, and its largest eigenvalue.
+
+    A copy is made when it is first asked for, and kept.
+
+    Attributes:
+        exact: The matrix in float64.
+        precisions: Types of fast products, from the fastest on. The last is float64,
+            in which nothing is left to be refined.
+    """
+
+    def __init__(self, exact: Float[Tensor, "train train"]) -> None:
+        """Take a matrix; bfloat16 is faster only where there are units for it."""
+        self.exact = exact
+        self.precisions = [torch.float32, torch.float64]
+        if exact.is_cuda:
+            self.precisions.insert(0, torch.bfloat16)
+        self._copies = {torch.float64: exact}
+        self._largest: float | None = None
+
+    @property
+    def largest_eigenvalue(self) -> float:
+        """An upper bound in practice: what power iterations find, and 5 % more."""
+        if self._largest is None:
+            self._largest = max(_MARGIN * _power(self.exact), _TINY)
+        return self._largest
+
+    def copy(self, precision: torch.dtype) -> Tensor:
+        """Return the matrix in a precision."""
+        if precision not in self._copies:
+            self._copies[precision] = self.exact.to(precision)
+        return self._copies[precision]
+
+    def times(
+        self, coefficients: Float[Tensor, "train targets"]
+    ) -> Float[Tensor, "train targets"]:
+        """Return the product in float64; few non-zero rows cost little."""
+        filled = int(torch.count_nonzero(coefficients))
+        if filled > _SPARSE * coefficients.numel():
+            return self.exact @ coefficients
+        return torch.sparse.mm(coefficients.T.to_sparse(), self.exact).T
+
+
+def fast_product(
+    matrix: Tensor, vectors: Float[Tensor, "sets members columns"]
+) -> Float[Tensor, "sets members columns"]:
+    """Multiply in the matrix's precision, sums never in less than 32 bits.
+
+    Args:
+        matrix: One symmetric matrix a set [sets, members, members].
+        vectors: What it is multiplied with, in float64.
+
+    Returns:
+        Products in float64.
+    """
+    low = vectors.to(matrix.dtype)
+    if matrix.dtype != torch.bfloat16:
+        return torch.bmm(matrix, low).double()
+    if matrix.is_cuda:
+        return torch.bmm(matrix, low, out_dtype=torch.float32).double()
+    return torch.bmm(matrix.float(), low.float()).double()
+
+
+def _power(matrix: Float[Tensor, "train train"]) -> float:
+    """Return the largest eigenvalue of a positive semi-definite matrix, from below."""
+    start = torch.Generator().manual_seed(0)
+    vector = torch.randn(len(matrix), generator=start, dtype=torch.float64).to(matrix)
+    value = 0.0
+    for _ in range(_ITERATIONS):
+        size = float(torch.linalg.vector_norm(vector))
+        if size == 0.0:
+            break
+        vector = vector / size
+        image = matrix @ vector
+        value = float(vector @ image)
+        vector = image
+    return value
