@@ -31,6 +31,7 @@ from dmtheory.training.images.plan import MODES, STEP_POLICY, Mode
 from dmtheory.training.images.precision import Precision
 from dmtheory.training.images.recipe import Recipe
 from dmtheory.training.images.recipes import FIDELITY
+from dmtheory.training.images.running import Running, usual_running
 from dmtheory.training.images.stock import make_stock
 from dmtheory.training.images.trainer import Trainer
 from dmtheory.weighting import NORMALISATIONS, Normalisation
@@ -57,6 +58,8 @@ class Cifar(Placed):
         group_labels: One label a group; "group 0" and so on by default.
         device: Where models train; where the weights are if None.
         models_at_once: Models trained side by side on the device.
+        execution: How steps run; branches of a captured graph on a GPU and one after
+            another elsewhere if None.
         dtype: float64, float32, or bfloat16 and float16 with parameters in float32.
         output: Name of the output function, such as "margin" or "max-margin".
     """
@@ -69,6 +72,7 @@ class Cifar(Placed):
     group_labels: tuple[str, ...] = ()
     device: torch.device | str | None = None
     models_at_once: int = 4
+    execution: Running | None = None
     dtype: torch.dtype = torch.float32
     output: str = "margin"
 
@@ -239,14 +243,8 @@ class Cifar(Placed):
         views = self.on(lane.stock.device, _test_on)
 
         def at(images: Tensor) -> Tensor:
-            found = logits(
-                self.recipe,
-                trainer.stock.precision,
-                trainer.evaluated,
-                lane.state(),
-                images,
-            )
-            return found.double()
+            evaluated = trainer.evaluated
+            return logits(trainer.stock, evaluated, lane.state(), images).double()
 
         seen = at(views.images)
         quality = Quality.of_classes(seen[None], views.classes)
@@ -300,4 +298,5 @@ def _trainer_on(problem: Cifar, device: torch.device) -> Trainer:
         mode=problem.mode,
         normalisation=problem.normalisation,
         models_at_once=problem.models_at_once,
+        running=problem.execution or usual_running(device),
     )

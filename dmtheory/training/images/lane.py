@@ -37,8 +37,6 @@ class Lane:
             else module.get_parameter(n).detach().clone()
             for n in stock.names
         ]
-        for value in self.values:
-            value.requires_grad_()
         self.velocities = [torch.zeros_like(value) for value in self.values]
         self.buffers = {n: b.clone() for n, b in module.named_buffers()}
         self.rows = torch.zeros(capacity, batch, dtype=torch.int64, device=device)
@@ -64,6 +62,11 @@ class Lane:
         self.clock.zero_()
         self.n_steps, self.plain = plan.n_steps, plan.plain
 
+    def run(self) -> None:
+        """Take all steps of the model, one after another."""
+        for _ in range(self.n_steps):
+            self.step(plain=self.plain)
+
     def step(self, *, plain: bool) -> None:
         """Take the step that the clock says, and move the clock.
 
@@ -78,10 +81,12 @@ class Lane:
         )
         scale = stock.precision.loss_scale
         with torch.enable_grad(), stock.precision.computing(stock.device):
+            # New leaves in every step, which belong to the stream that it is taken on.
+            leaves = [value.detach().requires_grad_() for value in self.values]
             loss = self.loss(
-                self.state(), rows, moves, factors, None if plain else weights
+                self._named(leaves), rows, moves, factors, None if plain else weights
             )
-            slopes = list(torch.autograd.grad(loss * scale, self.values))
+            slopes = list(torch.autograd.grad(loss * scale, leaves))
         with torch.no_grad(), stock.precision.computing(stock.device):
             if scale != 1:
                 torch._foreach_div_(slopes, scale)
@@ -90,11 +95,14 @@ class Lane:
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers by name."""
-        return {**dict(zip(self.stock.names, self.values, strict=True)), **self.buffers}
+        return self._named(self.values)
 
     def flat(self) -> Float[Tensor, " params"]:
         """Return the trained parameters as one vector."""
-        return torch.cat([value.detach().flatten() for value in self.values])
+        return torch.cat([value.flatten() for value in self.values])
+
+    def _named(self, values: list[Tensor]) -> dict[str, Tensor]:
+        return {**dict(zip(self.stock.names, values, strict=True)), **self.buffers}
 
     def _update(self, slopes: list[Tensor], rates: Tensor) -> None:
         for number, (group, places) in enumerate(

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dmtheory.training.images.pixels import moved
-from dmtheory.training.images.precision import Precision
-from dmtheory.training.images.recipe import Recipe
-from dmtheory.training.images.stock import in_layout
+from dmtheory.training.images.stock import Stock, in_layout
 
 # Test images at a time.
 _AT_ONCE = 2000
@@ -18,8 +16,7 @@ _AT_ONCE = 2000
 
 @torch.no_grad()
 def logits(
-    recipe: Recipe,
-    precision: Precision,
+    stock: Stock,
     module: nn.Module,
     values: Mapping[str, Tensor],
     images: UInt8[Tensor, "images side side 3"],
@@ -27,8 +24,7 @@ def logits(
     """Return the mean of a model's logits over the recipe's views.
 
     Args:
-        recipe: Says the views.
-        precision: Of the layers.
+        stock: Says the views and the precision.
         module: The network in evaluation mode.
         values: The model's parameters and buffers.
         images: Test images, channels last.
@@ -36,6 +32,7 @@ def logits(
     Returns:
         Logits, in float32 at least.
     """
+    recipe, precision = stock.recipe, stock.precision
     parts = []
     for rows in torch.arange(len(images), device=images.device).split(_AT_ONCE):
         total = torch.zeros((), dtype=precision.kept, device=images.device)
@@ -44,9 +41,7 @@ def logits(
                 [int(view.mirrored), view.shift, view.shift, 0, 0],
                 device=images.device,
             ).expand(len(rows), 5)
-            x = moved(
-                recipe.pixels, images, rows, moves, cutout=0, dtype=precision.kept
-            )
+            x = moved(stock.scale, images, rows, moves, cutout=0)
             with precision.computing(images.device):
                 found = functional_call(module, dict(values), (in_layout(x),))
             total = total + view.share * found.to(precision.kept)

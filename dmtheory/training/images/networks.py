@@ -1,4 +1,8 @@
-"""The three networks of the recipes; each takes images and the batch's weights."""
+"""The three networks of the recipes; each takes images and the batch's weights.
+
+Windows of pooling do not overlap, so no two gradients meet in an entry and their sum
+does not depend on the order that a device adds them in.
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -6,10 +10,9 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, relu
+from torch.nn.functional import avg_pool2d, gelu, max_pool2d, relu
 
 from dmtheory.training.images.normalisations import GroupNorm, WeightedBatchNorm
-from dmtheory.training.images.pooling import max_pool, mean_pool
 
 
 @runtime_checkable
@@ -104,7 +107,7 @@ class _ResNet9(nn.Module):
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         x = self.second(self.first(x, weights), weights)
         x = x + _through(self.residual, x, weights)
-        x = max_pool(self.third(x, weights), 2)
+        x = max_pool2d(self.third(x, weights), 2)
         x = x + _through(self.deeper, x, weights)
         return self.head(self.last(x, weights).amax((2, 3))) * 0.2
 
@@ -119,7 +122,7 @@ class _WhitenedGroup(nn.Module):
         )
 
     def forward(self, x: Tensor, weights: Tensor | None) -> Tensor:
-        x = gelu(self.norm1(max_pool(self.conv1(x), 2), weights))
+        x = gelu(self.norm1(max_pool2d(self.conv1(x), 2), weights))
         return gelu(self.norm2(self.conv2(x), weights))
 
 
@@ -138,7 +141,7 @@ class _WhitenedNet(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         x = _through(self.groups, gelu(self.whitening(x)), weights)
-        x = max_pool(x, 3).flatten(1)
+        x = max_pool2d(x, 3).flatten(1)
         return self.head(x) / x.shape[1]
 
 
@@ -156,7 +159,7 @@ class _SmoothNet(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = mean_pool(gelu(norm(conv(x))), 2)
+            x = avg_pool2d(gelu(norm(conv(x))), 2)
         return self.head(x.mean((2, 3))) * self.output_scale
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dmtheory.designs.seeds import Purpose, model_seeds
-from dmtheory.training.images.pixels import channels_last, moved
+from dmtheory.training.images.pixels import Scale, channels_last, moved
 from dmtheory.training.images.precision import Precision
 from dmtheory.training.images.recipe import Recipe
 from dmtheory.training.images.whitening import whitening_filters
@@ -19,7 +20,7 @@ from dmtheory.training.images.whitening import whitening_filters
 _FIRST = 5000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stock:
     """The shared part of training on a device.
 
@@ -32,6 +33,7 @@ class Stock:
         classes: Their classes.
         ids: Their stable numbers.
         n_classes: How many classes the network tells apart.
+        scale: How bytes are scaled.
     """
 
     recipe: Recipe
@@ -42,6 +44,7 @@ class Stock:
     classes: Int64[Tensor, " train"]
     ids: Int64[Tensor, " train"]
     n_classes: int
+    scale: Scale
 
     @property
     def device(self) -> torch.device:
@@ -53,12 +56,7 @@ class Stock:
         """Side of an image in pixels."""
         return self.images.shape[1]
 
-    @property
-    def buffer_names(self) -> tuple[str, ...]:
-        """Names of what training changes beside parameters."""
-        return tuple(name for name, _ in self.module.named_buffers())
-
-    @property
+    @cached_property
     def group_places(self) -> tuple[tuple[int, ...], ...]:
         """The places of each group's parameters among the trained ones."""
         parameters = [self.module.get_parameter(name) for name in self.names]
@@ -88,16 +86,8 @@ class Stock:
         return (losses * factors).sum()
 
     def _batch(self, rows: Tensor, moves: Tensor) -> Tensor:
-        recipe = self.recipe
-        x = moved(
-            recipe.pixels,
-            self.images,
-            rows,
-            moves,
-            cutout=recipe.moves.cutout,
-            dtype=self.precision.kept,
-        )
-        return in_layout(x)
+        cutout = self.recipe.moves.cutout
+        return in_layout(moved(self.scale, self.images, rows, moves, cutout=cutout))
 
 
 def in_layout(x: Tensor) -> Tensor:
@@ -127,8 +117,9 @@ def make_stock(
         module = recipe.network(n_classes)
     # Not trained, so the same for all models.
     if (layer := getattr(module, "whitening", None)) is not None:
-        patches = recipe.pixels.scaled(shown[:_FIRST], torch.float64)
-        layer.weight.copy_(whitening_filters(patches, layer.weight.shape[2]))
+        scale = recipe.pixels.on(shown.device, torch.float64)
+        filters = whitening_filters(scale(shown[:_FIRST]), layer.weight.shape[2])
+        layer.weight.data.copy_(filters)
     module = module.to(device=device, dtype=precision.kept).train()
     for parameter in module.parameters():
         if parameter.ndim == 4:
@@ -142,6 +133,7 @@ def make_stock(
         classes=classes.to(device),
         ids=ids.to(device),
         n_classes=n_classes,
+        scale=recipe.pixels.on(device, precision.kept),
     )
     placed = sorted(place for group in stock.group_places for place in group)
     if placed != list(range(len(stock.names))):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dmtheory.training.images.lane import Lane
 from dmtheory.training.images.plan import Mode, most_steps, plans
+from dmtheory.training.images.running import Running
 from dmtheory.training.images.stock import Stock, initial
 from dmtheory.weighting import Normalisation
 
@@ -26,6 +27,7 @@ class Trainer:
         mode: Mode,
         normalisation: Normalisation,
         models_at_once: int,
+        running: Running,
     ) -> None:
         """Make the lanes.
 
@@ -34,12 +36,13 @@ class Trainer:
             mode: Which images are visited.
             normalisation: "sum" or "count".
             models_at_once: Lanes.
+            running: How their steps run.
         """
         self.stock, self.mode, self.normalisation = stock, mode, normalisation
         capacity = most_steps(stock.recipe, len(stock.images))
-        self.lanes = [
-            Lane(stock, capacity, stock.batch_loss) for _ in range(models_at_once)
-        ]
+        loss = running.loss(stock)
+        self.lanes = [Lane(stock, capacity, loss) for _ in range(models_at_once)]
+        self.runner = running.runner(self.lanes)
         self.evaluated: nn.Module = copy.deepcopy(stock.module).eval()
 
     def train(
@@ -55,13 +58,14 @@ class Trainer:
         """
         size = len(self.lanes)
         for w, s in zip(weights.split(size), seeds.split(size), strict=True):
-            lanes = self.lanes[: len(s)]
-            self._load(lanes, w, s)
-            self._run(lanes)
-            yield from lanes
+            self._load(w, s)
+            self.runner.run(len(s))
+            yield from self.lanes[: len(s)]
 
-    def _load(self, lanes: list[Lane], weights: Tensor, seeds: Tensor) -> None:
+    def _load(self, weights: Tensor, seeds: Tensor) -> None:
         stock = self.stock
+        # First, while the device is still busy with the models before.
+        starts = [initial(stock, seed) for seed in seeds.cpu().split(1)]
         found = plans(
             stock.recipe,
             stock.ids,
@@ -72,10 +76,7 @@ class Trainer:
             side=stock.side,
             dtype=stock.precision.kept,
         )
-        for lane, plan, seed in zip(lanes, found, seeds.split(1), strict=True):
-            lane.load(initial(stock, seed).to(stock.device), plan)
-
-    def _run(self, lanes: list[Lane]) -> None:
-        for lane in lanes:
-            for _ in range(lane.n_steps):
-                lane.step(plain=lane.plain)
+        # Before models are loaded: making ready takes steps.
+        self.runner.make_ready({plan.plain for plan in found})
+        for lane, start, plan in zip(self.lanes, starts, found, strict=False):
+            lane.load(start.to(stock.device), plan)
