@@ -1,7 +1,5 @@
 """One thread, one Hypothesis profile, and shapes that are checked at every call."""
 
-import importlib
-import pkgutil
 import warnings
 
 import torch
@@ -26,9 +24,5 @@ with warnings.catch_warnings(), forward_ad.dual_level():
     warnings.simplefilter("ignore", DeprecationWarning)
     forward_ad.make_dual(torch.ones(1), torch.ones(1))
 
-# Every module, or those that a test imports later would go unchecked.
-with install_import_hook("dmtheory", "checked.typed"):
-    import dmtheory
-
-    for module in pkgutil.walk_packages(dmtheory.__path__, "dmtheory."):
-        importlib.import_module(module.name)
+# Never taken away again, or modules that a test imports later would go unchecked.
+install_import_hook("dmtheory", "checked.typed")

@@ -13,7 +13,9 @@ _MAX_ITERATIONS = 1000
 # Shares of the residual that one Newton step is solved to: at the least, at the most.
 _LEAST_SHARE = 1e-3
 _MOST_SHARE = 0.1
-# Largest condition number whose inverse is applied in single precision.
+# Keeps quotients of models that are done finite, in single precision too.
+_TINY = 1e-36
+# Largest condition number of systems that are solved in single precision.
 _MOST_ROUNDED = 1e5
 
 
@@ -22,7 +24,7 @@ class Inverse(NamedTuple):
 
     Attributes:
         scales: S, the diagonal that gives the Hessian a diagonal of ones.
-        matrix: A, in single precision where that rounds little.
+        matrix: A.
     """
 
     scales: Float[Tensor, "params 1"]
@@ -41,10 +43,12 @@ class Preconditioner:
     Attributes:
         curvature: H_data.
         ridge: The penalty.
+        precision: What systems are solved in: single where that rounds little.
     """
 
     curvature: Float[Tensor, "params params"]
     ridge: float
+    precision: torch.dtype
     _inverses: dict[int, Inverse] = field(default_factory=dict, repr=False)
 
     def octaves(self, objective: Objective) -> Int64[Tensor, " models"]:
@@ -53,16 +57,13 @@ class Preconditioner:
         return total.log2().round().long()
 
     def apply(self, residual: Params, octaves: Int64[Tensor, " models"]) -> Params:
-        """Return the approximate inverse times each model's residual.
-
-        Conjugate gradients correct what single precision rounds.
-        """
+        """Return the approximate inverse times each model's residual."""
         flat = residual.flatten(0, 1)
         solved = torch.zeros_like(flat)
         for octave in octaves.unique().tolist():
             scales, matrix = self._inverse(octave)
             # The whole product, always of one shape: see LANES.
-            every = scales * (matrix @ (scales * flat).to(matrix.dtype))
+            every = scales * (matrix @ (scales * flat))
             solved = torch.where(octaves == octave, every, solved)
         return solved.unflatten(0, residual.shape[:2])
 
@@ -70,19 +71,28 @@ class Preconditioner:
         if octave not in self._inverses:
             matrix = 2.0**octave * self.curvature
             matrix.diagonal().add_(self.ridge)
-            self._inverses[octave] = _inverted(matrix)
+            self._inverses[octave] = _inverted(matrix, self.precision)
         return self._inverses[octave]
 
 
-def _inverted(matrix: Float[Tensor, "params params"]) -> Inverse:
+def _inverted(matrix: Float[Tensor, "params params"], kind: torch.dtype) -> Inverse:
     scales = matrix.diagonal().rsqrt()[:, None]
     values, vectors = torch.linalg.eigh(scales * matrix * scales.T)
     # Rounding leaves values below zero where the matrix is singular to rounding.
     values = values.clamp_min(1e-15 * values[-1])
     inverse = (vectors / values) @ vectors.T
-    # Single precision would lose the curved directions under the inverse of flat ones.
-    exact = bool(values[-1] > _MOST_ROUNDED * values[0])
-    return Inverse(scales, inverse if exact else inverse.float())
+    return Inverse(scales.to(kind), inverse.to(kind))
+
+
+def _precision(objective: Objective) -> torch.dtype:
+    """Return single precision unless some Hessian may be too flat for it.
+
+    Its eigenvalues lie between the ridge and that plus the features' mean squares, at
+    any parameters.
+    """
+    curved = objective.x.square().mean(0).sum()
+    rounded = bool(curved <= _MOST_ROUNDED * objective.ridge)
+    return torch.float32 if rounded else torch.float64
 
 
 def preconditioner(
@@ -93,7 +103,9 @@ def preconditioner(
     curvature.diagonal().sub_(objective.ridge)
     # A feature that is zero has rounding alone.
     curvature.diagonal().clamp_(min=0)
-    return Preconditioner(curvature=curvature, ridge=objective.ridge)
+    return Preconditioner(
+        curvature=curvature, ridge=objective.ridge, precision=_precision(objective)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +115,8 @@ class ConjugateGradients:
     With |r|^2 = r' M r for the preconditioner M, the square of the Newton decrement
     and free of the features' units, each model stops at a residual of
     min(1/10, |g|) |g|, or of |g|/1000 if that is more: what lies below is left to the
-    next Newton step. A quadratic problem has |g|/1000 at once.
+    next Newton step, and so is what single precision rounds. A quadratic problem has
+    |g|/1000 at once.
 
     Attributes:
         preconditioner: The shared approximate inverse.
@@ -122,28 +135,39 @@ class ConjugateGradients:
         near: Bool[Tensor, " models"],
     ) -> Params:
         """Return d with |H d + g| small for every model, H as it is here."""
+        kind = self.preconditioner.precision
         octaves = self.preconditioner.octaves(objective)
-        residual = -gradient
-        solution = torch.zeros_like(gradient)
+        here = objective.single if kind == torch.float32 else objective
+        means = means.to(kind)
+        # Of length one: squares of small numbers would leave single precision.
+        length = gradient.abs().amax((0, 1)).clamp_min(1e-300)
+        residual = (-gradient / length).to(kind)
+        solution = torch.zeros_like(residual)
         direction = self.preconditioner.apply(residual, octaves)
         product = _dot(residual, direction)
-        most = _LEAST_SHARE if objective.family.quadratic else _MOST_SHARE
-        target = product.clamp(_LEAST_SHARE**2, most**2) * product
+        target = self._share(objective, product * length.square()) * product
         for _ in range(_MAX_ITERATIONS):
-            curved = objective.curve(means, direction)
+            curved = here.curve(means, direction)
             # A model that is done has a direction of zero length: it stays.
-            length = product / _dot(direction, curved).clamp_min(1e-300)
-            solution = torch.addcmul(solution, direction, length)
-            residual = torch.addcmul(residual, curved, -length)
+            step = product / _dot(direction, curved).clamp_min(_TINY)
+            solution = torch.addcmul(solution, direction, step)
+            residual = torch.addcmul(residual, curved, -step)
             ready = self.preconditioner.apply(residual, octaves)
             following = _dot(residual, ready)
             unsolved = following > target
             if not bool(unsolved.any()):
                 break
-            ratio = following / product.clamp_min(1e-300)
-            direction = torch.addcmul(ready, direction, ratio) * unsolved
-            product = following * unsolved
-        return solution
+            # Of a model that is done both are zero.
+            product, before = following * unsolved, product.clamp_min(_TINY)
+            direction = torch.addcmul(ready * unsolved, direction, product / before)
+        return solution * length
+
+    def _share(
+        self, objective: Objective, decrement: Float[Tensor, " models"]
+    ) -> Float[Tensor, " models"]:
+        """Return which share of |g|^2 may be left."""
+        most = _LEAST_SHARE if objective.family.quadratic else _MOST_SHARE
+        return decrement.clamp(_LEAST_SHARE**2, most**2)
 
 
 def _dot(a: Params, b: Params) -> Float[Tensor, " models"]:

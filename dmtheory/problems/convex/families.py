@@ -43,8 +43,8 @@ class Family(Protocol):
         """Return what the response's mean would be; the slope of l is this minus y."""
         ...
 
-    def curve(self, means: Predictions, v: Predictions) -> Predictions:
-        """Return (d^2 l / dz^2) v of each example."""
+    def curve_(self, means: Predictions, v: Predictions) -> Predictions:
+        """Return (d^2 l / dz^2) v of each example, written over v."""
         ...
 
     def block(
@@ -82,7 +82,7 @@ class Gaussian:
         """Return z."""
         return z
 
-    def curve(self, means: Predictions, v: Predictions) -> Predictions:
+    def curve_(self, means: Predictions, v: Predictions) -> Predictions:
         """Return v: the curvature is 1."""
         return v
 
@@ -121,9 +121,9 @@ class Bernoulli:
         """Return the probability of class 1."""
         return torch.sigmoid(z)
 
-    def curve(self, means: Predictions, v: Predictions) -> Predictions:
+    def curve_(self, means: Predictions, v: Predictions) -> Predictions:
         """Return p (1 - p) v."""
-        return means * (1 - means) * v
+        return v.mul_(means).mul_(1 - means)
 
     def block(
         self, means: Predictions, a: int, b: int
@@ -166,10 +166,10 @@ class Categorical:
         """Return the probabilities of the classes."""
         return torch.softmax(z, 1)
 
-    def curve(self, means: Predictions, v: Predictions) -> Predictions:
+    def curve_(self, means: Predictions, v: Predictions) -> Predictions:
         """Return p v - p (p'v)."""
-        weighted = means * v
-        return weighted.sub_(means * weighted.sum(1, keepdim=True))
+        v.mul_(means)
+        return v.addcmul_(means, v.sum(1, keepdim=True), value=-1)
 
     def block(
         self, means: Predictions, a: int, b: int

@@ -1,6 +1,6 @@
 """The objective of many penalised linear models that share their examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -34,6 +34,8 @@ class Objective:
     scaled: Float[Tensor, "train models"]
     ridge: float
     products: Float[Tensor, "train pairs"] | None = None
+    # New memory costs more than the product that it holds.
+    _scratch: dict[torch.Size, Tensor] = field(default_factory=dict, repr=False)
 
     def predictions(self, params: Params) -> Float[Tensor, "train outputs models"]:
         """Return Theta' x_j of every example and model."""
@@ -75,9 +77,24 @@ class Objective:
         self, means: Float[Tensor, "train outputs models"], direction: Params
     ) -> Params:
         """Return the Hessian-vector product of every model."""
-        moved = self.family.curve(means, self.predictions(direction))
-        weighted = moved * self.scaled[:, None]
+        moved = self.family.curve_(means, self._moved(direction))
+        weighted = moved.mul_(self.scaled[:, None])
         return self._back(weighted).add_(direction, alpha=self.ridge)
+
+    def _moved(self, direction: Params) -> Float[Tensor, "train outputs models"]:
+        """Return the direction's predictions, where those of the last one were."""
+        moved = self._scratch.get(direction.shape)
+        if moved is None:
+            shape = len(self.x), *direction.shape[1:]
+            moved = self._scratch[direction.shape] = self.x.new_empty(shape)
+        torch.mm(self.x, direction.flatten(1), out=moved.flatten(1))
+        return moved
+
+    @cached_property
+    def single(self) -> "Objective":
+        """The same models in single precision."""
+        x, y, scaled = self.x.float(), self.y.float(), self.scaled.float()
+        return replace(self, x=x, y=y, scaled=scaled, products=None, _scratch={})
 
     def hessians(
         self, means: Float[Tensor, "train outputs models"]
