@@ -4,12 +4,25 @@ Imports are `open_*`, which read nothing until asked, or `load_*`, which return 
 `Attribution`; exports are `save_*`. Every import says what its numbers are.
 """
 
+from dmtheory.interchange.bergson_files import open_bergson
+from dmtheory.interchange.datamodels_store import (
+    load_datamodels_regression,
+    open_datamodels_store,
+)
+from dmtheory.interchange.dattri_files import open_dattri_lds, open_dattri_loo
+from dmtheory.interchange.feldman_zhang import load_feldman_zhang, open_feldman_zhang
+from dmtheory.interchange.kronfluence_files import (
+    load_kronfluence_scores,
+    open_kronfluence,
+)
 from dmtheory.interchange.margins import margin_formula
+from dmtheory.interchange.quanda_files import load_quanda_subsets, open_quanda
 from dmtheory.interchange.release import open_release, open_release_logits
 from dmtheory.interchange.release_weights import load_release_datamodel
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.stored_masks import StoredMasks, responses_of_runs
 from dmtheory.interchange.tags import Tags
+from dmtheory.interchange.trak_files import load_trak_scores, open_matrices, open_trak
 from dmtheory.interchange.units_of_weights import (
     Standardisation,
     UnitsChoice,
@@ -32,10 +45,24 @@ __all__ = [
     "decide_units",
     "evaluation_of_runs",
     "fit_imported",
+    "load_datamodels_regression",
+    "load_feldman_zhang",
+    "load_kronfluence_scores",
+    "load_quanda_subsets",
     "load_release_datamodel",
+    "load_trak_scores",
     "margin_formula",
+    "open_bergson",
+    "open_datamodels_store",
+    "open_dattri_lds",
+    "open_dattri_loo",
+    "open_feldman_zhang",
+    "open_kronfluence",
+    "open_matrices",
+    "open_quanda",
     "open_release",
     "open_release_logits",
+    "open_trak",
     "raw_units",
     "regression_of_runs",
     "replicates_in",

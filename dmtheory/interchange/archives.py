@@ -3,6 +3,7 @@
 Nothing is ever extracted to disk; members are read into memory, up to a stated size.
 """
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,11 +23,12 @@ MOST_BYTES = 2**32
 _DAMAGE = (
     zipfile.BadZipFile,
     EOFError,
+    IndexError,
     NotImplementedError,
     OSError,
     OverflowError,
     RuntimeError,
-    UnicodeDecodeError,
+    struct.error,
     ValueError,
     zlib.error,
 )
@@ -50,19 +52,20 @@ def sound_archive(
         ValueError: If it is none, or a member's name leaves the archive, is there
             twice, is encrypted, or unfolds to more than is allowed.
     """
+    if not path.is_file():
+        raise ValueError(f"file must exist, got {path}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_members(
-                archive.infolist(),
-                name=str(path),
-                compressed=compressed,
-                most_bytes=most_bytes,
-            )
-            yield archive
-    except FileNotFoundError:
-        raise ValueError(f"file must exist, got {path}") from None
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(path)
+    except _DAMAGE as error:
         raise ValueError(f"{path} must be a sound zip archive: {error}") from None
+    with archive:
+        check_members(
+            archive.infolist(),
+            name=str(path),
+            compressed=compressed,
+            most_bytes=most_bytes,
+        )
+        yield archive
 
 
 def check_members(

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from dmtheory.checks import check_choice
+from dmtheory.estimand import Point
 from dmtheory.interchange import published
-from dmtheory.interchange.laws import check_share
+from dmtheory.interchange.laws import INDEPENDENT, check_share
 from dmtheory.interchange.npy import NpyRows, open_npy
 from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.rows import ChangedRows, Rows
@@ -189,7 +190,10 @@ def _runs(
         held_out=held_out,
     )
     found = ImportedRuns.of(masks, outputs, tags)
-    check_share(found.sizes(), found.n_train, percent / 100, "masks")
+    check_share(found.counts(), percent / 100, "masks")
+    if found.tags.law is not None and found.tags.law.law == INDEPENDENT:
+        law = Point("subsets", percent / 100, INDEPENDENT)
+        found = found.stating(law, "p is the percentage in the file's name")
     expected = published.DATASETS[dataset]
     n_rows = expected.n_rows(percent)
     notes = []

@@ -9,15 +9,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.checks import check_at_least
+from dmtheory.estimand import Point
 from dmtheory.identity import numbered
-from dmtheory.interchange.laws import law_of_sizes
+from dmtheory.interchange.entries import checked_masks, checked_outputs
+from dmtheory.interchange.laws import Counts, count_masks, told_law
 from dmtheory.interchange.rows import Rows, read_numbers
 from dmtheory.interchange.tags import Tags
 
 # Bytes of masks in a block, before they become float64.
 _BLOCK_BYTES = 2**25
-# Rows whose sizes tell the law.
-_SIZED, _STRETCHES = 2048, 8
+# Rows whose counts tell the law.
+_COUNTED, _STRETCHES = 2048, 8
 
 
 # Row numbers of the file, masks and outputs.
@@ -64,8 +66,19 @@ class ImportedRuns:
         _check_numbers(self.columns, self.outputs.shape[1], "targets")
 
     @staticmethod
-    def of(masks: Rows, outputs: Rows, tags: Tags) -> "ImportedRuns":
-        """Return runs of all rows and targets; their law is told where none is.
+    def of(
+        masks: Rows, outputs: Rows, tags: Tags, *, numbers: np.ndarray | None = None
+    ) -> "ImportedRuns":
+        """Return runs of all targets; their law is told where the tags have none.
+
+        Args:
+            masks: 0/1 masks.
+            outputs: Outputs.
+            tags: What they are.
+            numbers: Rows of the file that are meant, all by default.
+
+        Returns:
+            The runs.
 
         Raises:
             ValueError: If shapes differ.
@@ -74,7 +87,7 @@ class ImportedRuns:
             masks=masks,
             outputs=outputs,
             tags=tags,
-            numbers=np.arange(masks.shape[0]),
+            numbers=np.arange(masks.shape[0]) if numbers is None else numbers,
             columns=np.arange(outputs.shape[-1]),
         )
         return found if tags.law is not None else found.with_law()
@@ -166,17 +179,7 @@ class ImportedRuns:
         Raises:
             ValueError: If one is not 0 and 1.
         """
-        raw = read_numbers(self.masks, numbers)
-        # A byte of a boolean file may be anything: look at what is stored.
-        stored = raw.view(np.uint8) if raw.dtype == np.bool_ else raw
-        bad = ~((stored == 0) | (stored == 1))
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise ValueError(
-                f"masks must hold 0 and 1 only, got {stored[row, column]} in row "
-                f"{numbers[row]}, column {column} of the file"
-            )
-        return stored.astype(np.float64)
+        return checked_masks(read_numbers(self.masks, numbers), numbers)
 
     def read_outputs(self, numbers: np.ndarray) -> np.ndarray:
         """Return outputs of these rows of the file as float64.
@@ -185,16 +188,7 @@ class ImportedRuns:
             ValueError: If one is not finite.
         """
         found = read_numbers(self.outputs, numbers)[:, self.columns]
-        bad = ~np.isfinite(found)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise ValueError(
-                f"outputs must be finite, got {found[row, column]} in row "
-                f"{numbers[row]}, column {self.columns[column]} of the file "
-                f"({int(bad.any(1).sum())} such rows among {len(numbers)}): leave the "
-                "rows out"
-            )
-        return found.astype(np.float64)
+        return checked_outputs(found, numbers, self.columns)
 
     def all_rows(
         self,
@@ -205,22 +199,27 @@ class ImportedRuns:
             torch.from_numpy(self.read_outputs(self.numbers)),
         )
 
-    def sizes(self) -> Int64[np.ndarray, " some"]:
-        """Return the subsets' sizes, of up to 2,048 models spread over the file."""
+    def counts(self) -> Counts:
+        """Return counts of up to 2,048 masks, spread over the file."""
         chosen = self.numbers
-        if self.n_models > _SIZED:
+        if self.n_models > _COUNTED:
             # Stretches of consecutive rows, since single ones cost a read each.
             parts = np.array_split(chosen, _STRETCHES)
-            chosen = np.concatenate([p[: _SIZED // _STRETCHES] for p in parts])
-        return self.read_masks(chosen).sum(1).astype(np.int64)
+            chosen = np.concatenate([p[: _COUNTED // _STRETCHES] for p in parts])
+        blocks = replace(self, numbers=chosen).number_blocks()
+        return count_masks(map(self.read_masks, blocks), self.n_train)
 
     def with_law(self) -> "ImportedRuns":
-        """Return the same runs with the law that their subsets' sizes tell."""
-        sizes = self.sizes()
-        law = law_of_sizes(sizes, self.n_train)
-        told = "no law that is known" if law is None else str(law)
-        note = f"subset law told from the sizes of {len(sizes)} masks: {told}"
+        """Return the same runs with the law that counts of their masks tell."""
+        counts = self.counts()
+        law = told_law(counts)
+        told = "none of independent subsets" if law is None else str(law)
+        note = f"subset law told from {len(counts.sizes)} masks: {told}"
         return replace(self, tags=replace(self.tags, law=law).noting(note))
+
+    def stating(self, law: Point | None, why: str) -> "ImportedRuns":
+        """Return the same runs with another law, or none, and why."""
+        return replace(self, tags=replace(self.tags, law=law).noting(why))
 
     def _with_numbers(self, numbers: np.ndarray, asked: str) -> "ImportedRuns":
         if not len(numbers):

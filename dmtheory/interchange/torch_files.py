@@ -1,7 +1,6 @@
 """Tensors in `.pt` files: only what torch reads without running code, mapped."""
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,6 @@ def load_tensors(path: Path, axes: dict[str, int]) -> dict[str, Tensor]:
 
 
 def _load(path: Path) -> Any:
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{path} must be a zip archive, as torch.save writes since 1.6, and whole"
-        )
     with sound_archive(path, compressed=False, most_bytes=_MOST_BYTES) as archive:
         names = [member.filename for member in archive.infolist()]
         if any(name.endswith("constants.pkl") for name in names):
@@ -103,5 +98,10 @@ def _checked(found: Any, path: Path, key: str, axes: tuple[int, ...]) -> Tensor:
         raise ValueError(
             f"{path}: {key} must have {' or '.join(map(str, axes))} axes of plain "
             f"numbers, got shape {tuple(found.shape)} of {found.dtype}"
+        )
+    if found.numel() * found.element_size() > found.untyped_storage().nbytes():
+        raise ValueError(
+            f"{path}: {key} must hold an entry for each place of its shape "
+            f"{tuple(found.shape)}, got fewer that are repeated"
         )
     return found.detach()

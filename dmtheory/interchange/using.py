@@ -105,7 +105,7 @@ def law_of(runs: ImportedRuns) -> Point:
     if runs.tags.law is None:
         raise ValueError(
             "law must be known for a datamodel, but the masks follow neither a fixed "
-            "size nor independent inclusion: state law=Point('subsets', p, ...)"
+            "size nor independent inclusion: runs.stating(Point('subsets', p), why)"
         )
     return runs.tags.law
 
