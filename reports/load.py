@@ -67,6 +67,8 @@ _PART = {
     "expected": _OneOf(VERDICTS),
     "verdict": _OneOf(VERDICTS),
     "passed": _Maybe(bool),
+    # A part that is none tells more of the claim and is not its own statement.
+    "headline": _MayLack(bool),
 }
 _FIGURE = {
     "x": [_NUMBER],
@@ -91,8 +93,14 @@ _CLAIM = {
     "seconds": _NUMBER,
     "estimands": [dict.fromkeys(("role", "text", "method"), str)],
     "controls": [
-        {**dict.fromkeys(("name", "verdict", "detail"), str), "passed": _Maybe(bool)}
+        {
+            **dict.fromkeys(("name", "verdict", "detail"), str),
+            "passed": _Maybe(bool),
+            # Whether the claim has to notice it; runs that do not say tried no other.
+            "required": _MayLack(bool),
+        }
     ],
+    "noticed_slopes": _MayLack(_Maybe({"above": _OPTIONAL, "below": _OPTIONAL})),
     "figure": _Maybe(_FIGURE),
 }
 _ITEM = {
@@ -100,7 +108,8 @@ _ITEM = {
     "image": _Maybe(list),
     "record": _Maybe(dict),
 }
-_SCORED = {**_ITEM, "score": _NUMBER, "low": _OPTIONAL, "high": _OPTIONAL}
+_NUMBERED = {"label": str, "score": _NUMBER, "low": _OPTIONAL, "high": _OPTIONAL}
+_SCORED = {**_ITEM, **_NUMBERED}
 _CASE = {
     **dict.fromkeys(("problem", "title", "intro"), str),
     "target": _ITEM,
@@ -111,6 +120,8 @@ _CASE = {
             "models_trained": _MayLack(int),
             "helpful": [_SCORED],
             "harmful": [_SCORED],
+            # What it says of examples that only other estimates rank high.
+            "others": _MayLack([_NUMBERED]),
         }
     ],
 }

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
-from dmtheory.rendering import NOTHING, html_table
+from dmtheory.rendering import NOTHING
 from dmtheory.rendering.canvas import Drawing
 from dmtheory.rendering.charts import Chart, Series, draw_chart
 from dmtheory.rendering.dots import DotPlot, Dots, Level, draw_dots
+from dmtheory.rendering.tables import Table
 
 Json = dict[str, Any]
 
@@ -26,7 +25,7 @@ class StudyFigure:
 
     data: Json
     drawing: Drawing
-    numbers: Markup
+    numbers: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,10 @@ def study_of(data: Json, make_anchor: Callable[..., str]) -> Study:
 def _figure(data: Json, name: str) -> StudyFigure:
     if data["kind"] == "dots":
         drawing = draw_dots(_dot_plot(data), name=name)
-        columns = ("", "row", data["x_label"], "95 % from", "to")
+        columns = ("series", "row", data["x_label"], "95 % from", "to")
         return StudyFigure(data, drawing, _table(columns, _dot_rows(data), data))
     drawing = draw_chart(_chart(data), name=name)
-    columns = ("", data["x_label"], data["y_label"], "95 % from", "to")
+    columns = ("series", data["x_label"], data["y_label"], "95 % from", "to")
     return StudyFigure(data, drawing, _table(columns, _chart_rows(data), data))
 
 
@@ -147,7 +146,6 @@ def _text(number: float | None) -> str:
 
 def _table(
     columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], data: Json
-) -> Markup:
-    return html_table(
-        columns, list(rows), caption=f"{data['title']}: the numbers", row_headers=True
-    )
+) -> Table:
+    caption = f"{data['title']}: the numbers"
+    return Table(caption=caption, columns=columns, rows=tuple(rows))

@@ -1,11 +1,12 @@
 """What all figures share: the palette, the style, the axes, the way into a page."""
 
+import contextlib
 import io
 import math
 import textwrap
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -66,61 +67,83 @@ class Key:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plate:
+    """One pair of axes, before it is part of a page or a file.
+
+    Attributes:
+        plot: Draws on the axes, with a label on every artist that a legend names.
+        title: What the figure is, for those who cannot see it.
+        description: What it shows, for the same readers.
+        size: Width and height in inches.
+    """
+
+    plot: Callable[[Axes], None]
+    title: str
+    description: str
+    size: tuple[float, float] = SIZE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
     """A figure ready for a page.
 
     Attributes:
+        plate: What is drawn, to draw it again for a file.
         svg: The inline SVG, with title and description.
         legend: Its keys, to set beside it as text that wraps.
         shown: Points drawn.
         total: Points given.
     """
 
+    plate: Plate = field(compare=False, repr=False)
     svg: Markup
     legend: tuple[Key, ...]
     shown: int
     total: int
 
 
-def inline_figure(
-    plot: Callable[[Axes], None],
-    *,
-    name: str,
-    title: str,
-    description: str,
-    size: tuple[float, float] = SIZE,
-) -> Markup:
+@contextlib.contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw in the style of all figures."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # The reader's browser picks the font, so a glyph that ours lacks is no loss.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def inline_figure(plate: Plate, *, name: str) -> Markup:
     """Draw one pair of axes as inline SVG.
 
     Args:
-        plot: Draws on the axes.
+        plate: What to draw.
         name: Prefix of every id in the drawing, unique in the page.
-        title: What the figure is, for those who cannot see it.
-        description: What it shows, for the same readers.
-        size: Width and height in inches.
 
     Returns:
         The drawing; its text is text, its colours follow the page.
     """
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # The reader's browser picks the font, so a glyph that ours lacks is no loss.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=size, layout="constrained")
+    with figure_style():
+        figure = Figure(figsize=plate.size, layout="constrained")
         canvas = FigureCanvasSVG(figure)
         axes = figure.subplots()
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)
-        plot(axes)
+        plate.plot(axes)
         buffer = io.StringIO()
         canvas.print_svg(buffer, metadata=dict.fromkeys(_METADATA))
     return inline_svg(
         buffer.getvalue(),
         name=name,
-        title=title,
-        description=description,
+        title=plate.title,
+        description=plate.description,
         colours={colour: variable(colour) for colour in COLOURS},
     )
+
+
+def artist_label(label: str) -> str:
+    """Return a label that matplotlib shows in a legend, whatever it starts with."""
+    hidden = label.startswith("_") or not label.strip()
+    return f"\N{ZERO WIDTH SPACE}{label}" if hidden else label
 
 
 def label_axes(axes: Axes, x_label: str, y_label: str) -> None:

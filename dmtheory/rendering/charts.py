@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from dmtheory.rendering.canvas import (
-    SIZE,
     Drawing,
     Key,
     LogAxes,
+    Plate,
+    artist_label,
     dash_style,
     format_axis,
     inline_figure,
@@ -148,15 +149,14 @@ def draw_chart(chart: Chart, *, name: str) -> Drawing:
             axes.xaxis.set_major_locator(FixedLocator(chart.x_ticks))
             axes.xaxis.set_minor_locator(NullLocator())
 
-    svg = inline_figure(
-        plot,
-        name=name,
-        title=chart.title,
-        description=_describe(chart),
-        size=SIZE,
+    plate = Plate(plot=plot, title=chart.title, description=_describe(chart))
+    return Drawing(
+        plate=plate,
+        svg=inline_figure(plate, name=name),
+        legend=legend,
+        shown=_n_drawn(chart, log),
+        total=sum(len(series.x) for series in chart.series),
     )
-    n_points = sum(len(series.x) for series in chart.series)
-    return Drawing(svg, legend, _n_drawn(chart, log), n_points)
 
 
 def _log_axes(chart: Chart) -> LogAxes:
@@ -205,7 +205,8 @@ def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
     rows = series.whiskers
     if series.mark == "line":
         style = dash_style(_dash(series, chart))
-        axes.plot(series.x, series.y, color=colour, lw=1.6, ls=style, zorder=2)
+        drawn = {"color": colour, "lw": 1.6, "ls": style, "zorder": 2}
+        axes.plot(series.x, series.y, **drawn, label=artist_label(series.label))
         if rows:
             x, low, high = np.array(rows).T
             around = np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]])
@@ -223,7 +224,8 @@ def _plot(axes: Axes, place: int, series: Series, chart: Chart) -> None:
         if high > low:
             ends = [max(low, floor), high]
             axes.plot([x, x], ends, color=colour, lw=1.5, zorder=3)
-    axes.plot(series.x, y, **mark_style(place), zorder=4)
+    name = artist_label(series.label)
+    axes.plot(series.x, y, **mark_style(place), zorder=4, label=name)
 
 
 def _dash(series: Series, chart: Chart) -> str:

@@ -11,6 +11,8 @@ from dmtheory.rendering.canvas import (
     SIZE,
     Drawing,
     Key,
+    Plate,
+    artist_label,
     dash_style,
     format_axis,
     inline_figure,
@@ -125,9 +127,8 @@ def draw_dots(plot: DotPlot, *, name: str) -> Drawing:
             _draw_kind(axes, plot, place)
         _dress(axes, plot)
 
-    svg = inline_figure(
-        draw,
-        name=name,
+    plate = Plate(
+        plot=draw,
         title=plot.title,
         description=_describe(plot),
         size=(SIZE[0], _ROW * len(plot.rows) + _FOOT),
@@ -138,14 +139,21 @@ def draw_dots(plot: DotPlot, *, name: str) -> Drawing:
         for i, level in enumerate(plot.levels)
     ]
     n_dots = sum(len(kind.x) for kind in plot.dots)
-    return Drawing(svg, tuple(keys), n_dots, n_dots)
+    return Drawing(
+        plate=plate,
+        svg=inline_figure(plate, name=name),
+        legend=tuple(keys),
+        shown=n_dots,
+        total=n_dots,
+    )
 
 
 def _draw_level(axes: Axes, place: int, level: Level) -> None:
     style = dash_style(LINE_DASHES[place % len(LINE_DASHES)])
     if level.low is not None and level.high is not None:
         axes.axvspan(level.low, level.high, color=INK, alpha=0.1, lw=0, zorder=0)
-    axes.axvline(level.x, color=INK, lw=1.4, ls=style, zorder=1)
+    name = artist_label(level.label)
+    axes.axvline(level.x, color=INK, lw=1.4, ls=style, zorder=1, label=name)
 
 
 def _draw_kind(axes: Axes, plot: DotPlot, place: int) -> None:
@@ -154,7 +162,8 @@ def _draw_kind(axes: Axes, plot: DotPlot, place: int) -> None:
     for y, low, high in zip(heights, kind.low, kind.high, strict=True):
         if low is not None and high is not None and low < high:
             axes.plot([low, high], [y, y], color=colour, lw=1.5, zorder=3)
-    axes.plot(kind.x, heights, **mark_style(place), zorder=4)
+    name = artist_label(kind.label)
+    axes.plot(kind.x, heights, **mark_style(place), zorder=4, label=name)
 
 
 def _height(plot: DotPlot, row: str, place: int) -> float:

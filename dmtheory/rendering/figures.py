@@ -16,6 +16,8 @@ from dmtheory.rendering.canvas import (
     Drawing,
     Key,
     LogAxes,
+    Plate,
+    artist_label,
     dash_style,
     format_axis,
     inline_figure,
@@ -113,18 +115,21 @@ def draw_scatter(scatter: Scatter, *, name: str) -> Drawing:
     legend: list[Key] = []
 
     def plot(axes: Axes) -> None:
-        legend.extend(_plot(axes, scatter, chosen=chosen, log=scaled))
+        legend[:] = _plot(axes, scatter, chosen=chosen, log=scaled)
         label_axes(axes, scatter.x_label, scatter.y_label)
         format_axis(axes, "x", log="x" in scaled)
         format_axis(axes, "y", log="y" in scaled)
 
-    svg = inline_figure(
-        plot,
-        name=name,
-        title=scatter.title,
-        description=_describe(scatter, chosen),
+    plate = Plate(
+        plot=plot, title=scatter.title, description=_describe(scatter, chosen)
     )
-    return Drawing(svg, tuple(legend), len(chosen), len(scatter.x))
+    return Drawing(
+        plate=plate,
+        svg=inline_figure(plate, name=name),
+        legend=tuple(legend),
+        shown=len(chosen),
+        total=len(scatter.x),
+    )
 
 
 def _log_axes(scatter: Scatter) -> LogAxes:
@@ -161,7 +166,8 @@ def _plot(
     for index, curve in enumerate(scatter.curves):
         colour = CURVES[index % len(CURVES)]
         dash = DASHES[index % len(DASHES)]
-        axes.plot(curve.x, curve.y, color=colour, lw=1.6, ls=dash_style(dash))
+        style = {"color": colour, "lw": 1.6, "ls": dash_style(dash)}
+        axes.plot(curve.x, curve.y, **style, label=artist_label(curve.label))
         keys.append(Key(line_swatch(colour, dash), curve.label))
     # The points decide what is in view; a line far off them runs out of the frame.
     limits = axes.get_xlim(), axes.get_ylim()
@@ -173,7 +179,8 @@ def _plot(
             continue
         along = _along(limits[0], log=log)
         line = _line(slope.value, along, x, y, log=log)
-        axes.plot(along, line, color=colour, lw=1.6, ls=dash_style(dash))
+        style = {"color": colour, "lw": 1.6, "ls": dash_style(dash)}
+        axes.plot(along, line, **style, label=artist_label(slope.label))
         keys.append(Key(line_swatch(colour, dash), slope.label))
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])

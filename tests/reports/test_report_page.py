@@ -1,5 +1,8 @@
 """The page of a run, read as a browser would read it."""
 
+import base64
+import hashlib
+import html as html_module
 import itertools
 import json
 import re
@@ -11,12 +14,14 @@ from typing import Any
 
 import pytest
 
+import reports
 from reports import build_report
 
 Json = dict[str, Any]
 Write = Callable[[Json], Path]
 ENV = "environment"
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+TEMPLATES = Path(reports.__file__).parent / "templates"
+VOID = {"meta", "img", "br", "link", "input", "hr", "mspace"}
 
 
 class Page(HTMLParser):
@@ -66,6 +71,10 @@ def built(write_run: Write, results: Json) -> str:
     return build_report(write_run(results)).read_text(encoding="utf-8")
 
 
+def summary(page: Page) -> str:
+    return " ".join(page.find("p", **{"class": "lead"}))
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory, whole_run: Json) -> str:
     folder = tmp_path_factory.mktemp("run")
@@ -84,7 +93,27 @@ def test_nothing_is_loaded_from_outside(html: str, page: Page) -> None:
         for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
             address = attributes.get(name)
             assert address is None or address.startswith(("#", "data:image/png;"))
-    assert not re.search(r"@import|url\((?!#)|<script|<link|https?://", html)
+    # An address that does not point into the page would be fetched.
+    assert not re.search(r"@import|url\((?!#)|<link|https?://", html)
+
+
+def only_script(html: str) -> str:
+    """Check that the page runs our script, and that its policy allows no other."""
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    assert html.count("<script") == 1
+    assert script == (TEMPLATES / "verdicts.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', html)
+    assert policy is not None
+    rules = html_module.unescape(policy.group(1)).split("; ")
+    assert f"script-src 'sha256-{digest}'" in rules and "default-src 'none'" in rules
+    return script
+
+
+def test_the_page_runs_one_script_that_its_policy_names(html: str) -> None:
+    # Nothing is sent, kept or written as markup by it.
+    script = only_script(html)
+    assert not re.search(r"fetch|XMLHttp|innerHTML|eval|localStorage|cookie", script)
 
 
 def test_ids_are_unique_and_links_lead_somewhere(page: Page) -> None:
@@ -135,8 +164,8 @@ def test_every_entry_stands_in_the_table_and_has_a_section(
 
 
 def test_the_verdicts_come_first(html: str) -> None:
-    places = [html.index(f'<section id="{name}"') for name in ("verdicts", "cases")]
-    places += [html.index(f'<section id="{name}"') for name in ("claims", "making")]
+    names = ("verdicts", "method", "cases", "claims", "wrong", "making")
+    places = [html.index(f'<section id="{name}"') for name in names]
     assert places == sorted(places)
 
 
@@ -153,7 +182,8 @@ def test_headings_are_in_order_and_tables_have_headers(page: Page) -> None:
 
 def test_pictures_have_words_and_drawings_are_labelled(page: Page) -> None:
     images = [given for tag, given, _ in page.elements if tag == "img"]
-    assert len(images) == 31
+    # The target and each example once, whatever the number of estimates.
+    assert len(images) == 11
     assert all(given.get("alt") for given in images)
     for tag, given, _ in page.elements:
         if tag == "svg":
@@ -184,14 +214,26 @@ def test_an_exact_number_has_no_interval(page: Page) -> None:
 
 
 def test_the_summary_is_made_from_the_numbers(page: Page) -> None:
-    (lead,) = page.find("p", **{"class": "lead"})
+    lead = summary(page)
     assert "slope was 2.04 [2.01, 2.07] on breast-cancer-logistic-sum and 2.11" in lead
     assert "the identity is refuted there" in lead
+    assert "their correlation, errors taken out, is 0.995." in lead
     assert "own weight (slope 1.01 [0.98, 1.04] on digits-network-sum" in lead
-    assert "3 of 5 entries came out as expected" in lead
+    assert "3 of 5 entries of the table came out as theory says" in lead
     assert "1 of 1 entry did" in lead
     assert "One entry was skipped" in lead
-    assert "caught in 4 of 4 cases" in lead
+    assert "Of 4 estimates that were wrong on purpose and had to be noticed, 4" in lead
+
+
+def test_both_normalisations_are_told_apart(write_run: Write, results: Json) -> None:
+    results["problems"][0]["normalisation"] = "count"
+    lead = summary(Page(built(write_run, results)))
+    first, second = lead.split("Where it divides by the sum")
+    assert "by N, as the post writes it, the slope was 2.04 [2.01, 2.07]" in first
+    assert "2.11 [2.02, 2.21] on digits-network-sum" in second
+    results["claims"][0]["verdict"] = "supported"
+    lead = summary(Page(built(write_run, results)))
+    assert "supported there" in lead and "refuted there" in lead
 
 
 def test_the_summary_does_not_claim_what_the_run_did_not_find(
@@ -201,17 +243,28 @@ def test_the_summary_does_not_claim_what_the_run_did_not_find(
         if claim["id"] == "posted-identity":
             claim["verdict"] = "inconclusive"
             claim["controls"][0]["passed"] = True
-    (lead,) = Page(built(write_run, results)).find("p", **{"class": "lead"})
+            claim["parts"][1]["verdict"] = "inconclusive"
+    lead = summary(Page(built(write_run, results)))
     assert "the identity is inconclusive there" in lead
-    assert "caught in 2 of 4 cases" in lead
+    assert "had to be noticed, 2 were" in lead
+    assert "one direction is not decided alike" in lead
+    for claim in results["claims"]:
+        for control in claim["controls"]:
+            control["required"] = not control["passed"]
+    assert "Of 2 estimates" in summary(Page(built(write_run, results)))
     results["claims"] = [c for c in results["claims"] if c["scale"] == "C"]
-    (lead,) = Page(built(write_run, results)).find("p", **{"class": "lead"})
-    assert "posted identity" not in lead and "real data" not in lead
+    lead = summary(Page(built(write_run, results)))
+    assert "The post" not in lead and "real data" not in lead
 
 
 def test_cases_show_scores_with_intervals(page: Page) -> None:
     digits = page.inside("case-digits-network-sum-a-zero-that-the-network-is-unsure-of")
-    assert "117, a zero 0.21 [0.18, 0.24]" in digits
+    # One row an example, all three estimates of it in the row.
+    row = next(row for row in page.find("li") if row.startswith("117, a zero"))
+    assert row == (
+        "117, a zero Datamodel 0.21 [0.18, 0.24] "
+        "Response derivative 0.099 [0.079, 0.119] Influence 0.0840"
+    )
     assert "drawn on one axis" in digits
     patient = page.inside("case-breast-cancer-logistic-sum-a-patient-on-the-border")
     assert "first 10 of 14 features" in patient
@@ -236,7 +289,7 @@ def test_every_text_is_escaped(write_run: Write, results: Json) -> None:
     case = results["cases"][1]
     case["target"]["record"] = record
     html = build_report(folder).read_text(encoding="utf-8")
-    assert "<script" not in html
+    only_script(html)
     assert "&lt;script&gt;" in html
     page = Page(html)
     assert not any(
