@@ -277,6 +277,6 @@ def _columns(chunk: Chunk, sample: Sample) -> Columns:
 
 def _marks(chunk: Chunk) -> Float[Tensor, "two rows"]:
     """Return two random integers below 2^30 a row, the same wherever a row goes."""
-    places = torch.arange(2 * chunk.x.shape[1])
-    words = random_words(0, Purpose.SPLIT, chunk.blocks.cpu(), places) >> 2
+    places = torch.arange(2 * chunk.x.shape[1], device=chunk.blocks.device)
+    words = random_words(0, Purpose.SPLIT, chunk.blocks, places) >> 2
     return words.reshape(-1, 2).T.to(chunk.x)
