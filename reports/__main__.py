@@ -1,10 +1,13 @@
-"""The command line: `python -m reports build RUN`."""
+"""The command line: `python -m reports build RUN`, `export RUN`, `reference RUN`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from reports.build import build_report
+from reports.build import FORMS, build_report
+from reports.export import export_report
 from reports.load import ReportError
 from reports.reference_run import PLACE, make_reference
 
@@ -13,22 +16,60 @@ class _BadInput(click.ClickException):
     exit_code = 2
 
 
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Turn what is wrong with the data or the disk into one line and status 2."""
+    try:
+        yield
+    except ReportError as error:
+        raise _BadInput(" ".join(str(error).split())) from None
+    except OSError as error:
+        raise _BadInput(f"cannot write {what}: {error}") from None
+
+
 @click.group()
 def main() -> None:
-    """Build the pages of validation runs."""
+    """Build the reports of validation runs."""
 
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def build(run: Path) -> None:
-    """Write RUN/report.html from the data in the folder RUN."""
-    try:
-        path = build_report(run)
-    except ReportError as error:
-        raise _BadInput(" ".join(str(error).split())) from None
-    except OSError as error:
-        raise _BadInput(f"cannot write the report: {error}") from None
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMS)),
+    default="html",
+    show_default=True,
+    help="What to write.",
+)
+def build(run: Path, form: str) -> None:
+    """Write the report of the folder RUN into it.
+
+    The page, report.html, and its twins report.md and report.json say the same.
+
+    Example: python -m reports build runs/small/latest --format markdown
+    """
+    with _one_line("the report"):
+        path = build_report(run, form=form)
     click.echo(path)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the files; made if it is not there.",
+)
+def export(run: Path, out: Path) -> None:
+    """Write the figures of RUN as PNG and PDF, its tables as CSV and LaTeX.
+
+    Example: python -m reports export runs/small/latest --out paper
+    """
+    with _one_line("the files"):
+        written = export_report(run, out)
+    click.echo(f"{len(written)} files in {out}")
 
 
 @main.command()
@@ -41,12 +82,8 @@ def build(run: Path) -> None:
 )
 def reference(run: Path, out: Path) -> None:
     """Make the committed reference of the folder RUN: a finished thorough run."""
-    try:
+    with _one_line("the reference"):
         path = make_reference(run, out)
-    except ReportError as error:
-        raise _BadInput(" ".join(str(error).split())) from None
-    except OSError as error:
-        raise _BadInput(f"cannot write the reference: {error}") from None
     click.echo(path)
 
 

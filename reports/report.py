@@ -27,6 +27,7 @@ from reports.summary import summary_sentences
 
 Json = dict[str, Any]
 _MOST_HEADLINES = 3
+_LONGEST_ID = 120
 # What the report tells in its own way.
 _TOLD = ("claims", "cases", "studies", "environment")
 _LOG_AXES: dict[Any, LogAxes] = {None: "", False: "", True: "xy", "x": "x", "y": "y"}
@@ -203,7 +204,8 @@ class _Anchors:
 
     def make(self, *names: str) -> str:
         words = (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names)
-        base = "-".join(word or "x" for word in words)
+        # Files are named after ids, and file systems take 255 bytes.
+        base = "-".join(word or "x" for word in words)[:_LONGEST_ID].rstrip("-")
         anchor, count = base, 1
         while anchor in self._taken:
             count += 1
