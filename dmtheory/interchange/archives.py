@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dmtheory.interchange.npy import parse_header
+from dmtheory.interchange.reasons import quoted, reason
 
 # A member whose content is this many times its stored bytes is a bomb; masks of few
 # examples compress to a hundredth.
@@ -57,7 +58,9 @@ def sound_archive(
     try:
         archive = zipfile.ZipFile(path)
     except _DAMAGE as error:
-        raise ValueError(f"{path} must be a sound zip archive: {error}") from None
+        raise ValueError(
+            f"{path} must be a sound zip archive: {reason(error)}"
+        ) from None
     with archive:
         check_members(
             archive.infolist(),
@@ -78,25 +81,24 @@ def check_members(
     total = 0
     for member in members:
         inner = PurePosixPath(member.filename.replace("\\", "/"))
+        shown = quoted(member.filename)
         if inner.is_absolute() or ".." in inner.parts or ":" in member.filename:
-            raise ValueError(
-                f"{name} must name members inside itself, got {member.filename!r:.80}"
-            )
+            raise ValueError(f"{name} must name members inside itself, got {shown}")
         if member.filename in seen:
-            raise ValueError(f"{name} must name members once, got {inner} twice")
+            raise ValueError(f"{name} must name members once, got {shown} twice")
         seen.add(member.filename)
         if member.flag_bits & 0x1:
-            raise ValueError(f"{name} must not be encrypted, but {inner} is")
+            raise ValueError(f"{name} must not be encrypted, but {shown} is")
         if not compressed and member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(
-                f"{name} must store members plainly, but {inner} is packed"
+                f"{name} must store members plainly, but {shown} is packed"
             )
         total += member.file_size
         bomb = member.file_size > _MOST_RATIO * max(member.compress_size, 1)
         if bomb or total > most_bytes:
             raise ValueError(
                 f"{name} must unfold to at most {most_bytes} bytes and {_MOST_RATIO} "
-                f"times its own, got {member.file_size} bytes in {inner}, stored as "
+                f"times its own, got {member.file_size} bytes in {shown}, stored as "
                 f"{member.compress_size}"
             )
 
@@ -124,7 +126,7 @@ def load_npz(
         if missing:
             raise ValueError(
                 f"{path} must hold {', '.join(names)}, got no {missing[0]} among "
-                f"{', '.join(sorted(present))[:200]}"
+                f"{quoted(sorted(present))}"
             )
         return {
             name: _array(read_member(archive, present[f"{name}.npy"], path), path, name)
@@ -138,17 +140,17 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
     Raises:
         ValueError: If it is damaged or longer than stated.
     """
+    shown = quoted(member.filename)
     try:
         with archive.open(member) as stream:
             content = stream.read(member.file_size + 1)
     except _DAMAGE as error:
         raise ValueError(
-            f"{path} must be sound, but {member.filename}: {error}"
+            f"{path} must be sound, but in {shown}: {reason(error)}"
         ) from None
     if len(content) != member.file_size:
         raise ValueError(
-            f"{path} must hold {member.file_size} bytes of {member.filename}, got "
-            f"{len(content)}"
+            f"{path} must hold {member.file_size} bytes of {shown}, got {len(content)}"
         )
     return content
 

@@ -10,6 +10,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.interchange.npy import NpyRows, open_npy
 from dmtheory.interchange.places import Location, Place
+from dmtheory.interchange.reasons import reason
 from dmtheory.interchange.release import MARGIN
 from dmtheory.interchange.release_weights import load_weights
 from dmtheory.interchange.runs import ImportedRuns
@@ -99,7 +100,7 @@ def check_specification(
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{name} must state num_models and, in schema, shape and dtype of "
-            f"{', '.join(arrays)}: {error}"
+            f"{', '.join(arrays)}: {reason(error)}"
         ) from None
     for key, rows in arrays.items():
         found = rows.shape, rows.header.dtype

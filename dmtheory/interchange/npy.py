@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dmtheory.interchange.places import Place
+from dmtheory.interchange.reasons import quoted, reason
 
 _MAGIC = b"\x93NUMPY"
 _MOST_HEADER = 2**16
@@ -161,7 +162,9 @@ def _fields(text: bytes, name: str) -> dict[str, Any]:
         MemoryError,
         RecursionError,
     ) as error:
-        raise ValueError(f"{name} must have a readable header: {error}") from None
+        raise ValueError(
+            f"{name} must have a readable header: {reason(error)}"
+        ) from None
     if (
         not isinstance(found, dict)
         or set(found) != _KEYS
@@ -175,7 +178,7 @@ def _shape(value: Any, name: str) -> tuple[int, ...]:
     whole = isinstance(value, tuple) and all(type(n) is int for n in value)
     if not whole or len(value) > _MOST_AXES or any(not 0 <= n < 2**48 for n in value):
         raise ValueError(
-            f"{name} must have a shape of whole numbers, got {value!r:.60}"
+            f"{name} must have a shape of whole numbers, got {quoted(value)}"
         )
     return tuple(value)
 
@@ -183,7 +186,7 @@ def _shape(value: Any, name: str) -> tuple[int, ...]:
 def _dtype(value: Any, name: str) -> np.dtype[Any]:
     if not isinstance(value, str) or not _TYPES.fullmatch(value):
         raise ValueError(
-            f"{name} must hold plain numbers, got entries of type {value!r:.60}: "
+            f"{name} must hold plain numbers, got entries of type {quoted(value)}: "
             "objects and records are never read"
         )
     return np.dtype(value)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dmtheory.interchange.archives import read_member, sound_archive
+from dmtheory.interchange.reasons import reason
 
 _INSTRUCTIONS = frozenset(
     "PROTO FRAME GLOBAL STACK_GLOBAL MARK STOP NONE NEWTRUE NEWFALSE BININT BININT1 "
@@ -149,9 +150,8 @@ def array_of_pickle(content: bytes, *, name: str) -> np.ndarray:
         return found.made()
     # A pickle of arbitrary bytes may raise almost anything.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
-            f"{name} must be a pickled array of plain numbers, but {reason}: it "
+            f"{name} must be a pickled array of plain numbers, but {reason(error)}: it "
             "was not run"
         ) from None
 

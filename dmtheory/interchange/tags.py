@@ -5,6 +5,7 @@ from typing import Any
 
 from dmtheory.checks import check_at_least, check_choice
 from dmtheory.estimand import NORMALISATIONS, STEP_POLICIES, Point
+from dmtheory.interchange.reasons import reason
 
 SIGNS = ("as stored", "negated")
 
@@ -68,7 +69,9 @@ class Tags:
                 "notes": tuple(str(note) for note in values["notes"]),
             })
         except (KeyError, TypeError) as error:
-            raise ValueError(f"tags must be those of an import: {error}") from None
+            raise ValueError(
+                f"tags must be those of an import: {reason(error)}"
+            ) from None
 
 
 def _pair(values: Any) -> tuple[int, int]:

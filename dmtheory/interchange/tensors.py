@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmtheory.interchange.reasons import reason
 from dmtheory.interchange.writing import write_whole
 
 
@@ -37,7 +38,8 @@ def read_safetensors(
             texts = dict(file.metadata() or {})
     except (library.SafetensorError, ValueError, OSError, RuntimeError) as error:
         raise ValueError(
-            f"{path} must be a safetensors file with {', '.join(names)}: {error}"
+            f"{path} must be a safetensors file with {', '.join(names)}: "
+            f"{reason(error)}"
         ) from None
     return {name: _plain(value).numpy() for name, value in found.items()}, texts
 

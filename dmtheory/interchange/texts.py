@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dmtheory.interchange.reasons import reason
+
 _MOST_BYTES = 2**30
 
 
@@ -23,7 +25,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be text: {error}") from None
+        raise ValueError(f"{path} must be text: {reason(error)}") from None
 
 
 def read_json(path: Path) -> Any:
@@ -35,7 +37,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
+        raise ValueError(f"{path} must be JSON: {reason(error)}") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -60,8 +62,7 @@ def read_yaml(path: Path) -> Any:
                 raise ValueError("it has aliases")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} must be plain YAML: {reason}") from None
+        raise ValueError(f"{path} must be plain YAML: {reason(error)}") from None
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -81,7 +82,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         rows = list(csv.reader(read_text(path).splitlines()))
     except csv.Error as error:
-        raise ValueError(f"{path} must be a CSV table: {error}") from None
+        raise ValueError(f"{path} must be a CSV table: {reason(error)}") from None
     header = rows[0] if rows else []
     missing = [name for name in columns if name not in header]
     if missing or len(rows) < 2:
@@ -96,7 +97,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         table = np.array([[float(row[k]) for k in places] for row in rows[1:]])
     except ValueError as error:
-        raise ValueError(f"{path} must hold numbers: {error}") from None
+        raise ValueError(f"{path} must hold numbers: {reason(error)}") from None
     if not np.isfinite(table).all():
         line = int(np.argwhere(~np.isfinite(table))[0, 0]) + 2
         raise ValueError(f"{path} must hold finite numbers, got another in line {line}")

@@ -1,6 +1,7 @@
 """Tensors in `.pt` files: only what torch reads without running code, mapped."""
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dmtheory.interchange.archives import sound_archive
+from dmtheory.interchange.reasons import quoted, reason
 
 # Weights of all targets of the release have 10 GB; members are stored, so that an
 # archive never unfolds to more than its own size.
@@ -56,8 +58,8 @@ def load_tensors(path: Path, axes: dict[str, int]) -> dict[str, Tensor]:
     """
     found = _load(path)
     if not isinstance(found, dict) or not set(axes) <= set(found):
-        keys = sorted(map(str, found)) if isinstance(found, dict) else type(found)
-        raise ValueError(f"{path} must hold {', '.join(axes)}, got {keys}")
+        got = sorted(map(str, found)) if isinstance(found, dict) else type(found)
+        raise ValueError(f"{path} must hold {', '.join(axes)}, got {quoted(got)}")
     return {key: _checked(found[key], path, key, (n,)) for key, n in axes.items()}
 
 
@@ -67,7 +69,10 @@ def _load(path: Path) -> Any:
         if any(name.endswith("constants.pkl") for name in names):
             raise ValueError(f"{path} must hold tensors, got a TorchScript program")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            # torch warns of a pickle that it then reads in part.
+            warnings.simplefilter("error", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     # torch raises errors of many kinds for a damaged file.
     except (
         pickle.UnpicklingError,
@@ -82,12 +87,12 @@ def _load(path: Path) -> Any:
         OverflowError,
         MemoryError,
         UnicodeDecodeError,
+        UserWarning,
     ) as error:
         # torch's own advice is to run the file; its first sentence says why not to.
-        reason = " ".join(str(error).split()).partition(".")[0][:160]
         raise ValueError(
             f"{path} must hold plain tensors that torch reads with weights_only=True "
-            f"({reason or type(error).__name__})"
+            f"({reason(error).partition('.')[0]})"
         ) from None
 
 

@@ -358,7 +358,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(changed))
     refused(lambda: load_npz(path, ("a",)), "must be sound")
     path.write_bytes(content)
-    refused(lambda: load_npz(path, ("b",)), "got no b among a.npy")
+    refused(lambda: load_npz(path, ("b",)), "got no b among")
     with pytest.warns(UserWarning, match="Duplicate"):
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("a.npy", SOUND)
