@@ -16,7 +16,7 @@ from dmtheory.training.procedures import SGD
 
 def as_network(
     description: Description, data: Dataset, recipe: Recipe, output: str
-) -> Network:
+) -> "Described":
     """Return losses and outputs of a recipe's network in float64.
 
     Args:
@@ -28,7 +28,7 @@ def as_network(
     Returns:
         A network whose flat parameters are those that the recipe trains.
     """
-    return _Described(
+    return Described(
         make_module=_FromBytes(recipe, n_classes(data)),
         data=data,
         training=SGD(
@@ -46,8 +46,12 @@ def as_network(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Described(Network):
-    """A network that goes by another problem's description."""
+class Described(Network):
+    """A network that goes by another problem's description.
+
+    Attributes:
+        described: The other problem's.
+    """
 
     described: Description
 
@@ -55,6 +59,10 @@ class _Described(Network):
     def description(self) -> Description:
         """The other problem's."""
         return self.described
+
+    def make_ready(self, device: torch.device) -> None:
+        """Make what is kept on a device, outside of any torch.func transform."""
+        self._make(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,8 @@ class _Scaling(nn.Module):
     def __init__(self, pixels: Pixels) -> None:
         super().__init__()
         for name in ("mean", "std"):
-            values = torch.tensor(getattr(pixels, name))[:, None, None]
-            self.register_buffer(name, values)
+            values = torch.tensor(getattr(pixels, name), dtype=torch.float64)
+            self.register_buffer(name, values[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.to(self.mean.dtype) - self.mean) / self.std

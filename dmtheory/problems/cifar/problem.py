@@ -13,7 +13,7 @@ from dmtheory.data.dataset import Dataset
 from dmtheory.identity import digest, numbered
 from dmtheory.placement import Placed
 from dmtheory.problems.base import Description, Fit
-from dmtheory.problems.cifar.as_network import as_network
+from dmtheory.problems.cifar.as_network import Described, as_network
 from dmtheory.problems.cifar.checking import (
     check_binary,
     check_groups,
@@ -21,7 +21,6 @@ from dmtheory.problems.cifar.checking import (
     check_smooth,
     n_classes,
 )
-from dmtheory.problems.network import Network
 from dmtheory.problems.outputs import OF_CLASSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
 from dmtheory.training.images.lane import Lane
@@ -128,7 +127,7 @@ class Cifar(Placed):
         seeds: Int64[Tensor, " models"],
     ) -> tuple[Float[Tensor, "models targets"], Quality]:
         """Return what `respond` does, with loss and accuracy on all test images."""
-        measured = [self._measured(lane) for lane in self._trained(weights, seeds)]
+        measured = [self._measured(lane) for lane in self.trained(weights, seeds)]
         outputs = torch.stack([found for found, _ in measured]).to(weights.device)
         columns = torch.cat([quality for _, quality in measured]).to(weights.device)
         return outputs, Quality(loss=columns[:, 0], accuracy=columns[:, 1])
@@ -149,16 +148,37 @@ class Cifar(Placed):
                 parameters alone do not make its predictions.
         """
         self._check_differentiable()
-        found = [lane.flat().double() for lane in self._trained(weights, seeds)]
+        found = [lane.flat().double() for lane in self.trained(weights, seeds)]
         params = torch.stack(found).to(weights.device)
+        self.network.make_ready(weights.device)
         return Fit(
             params=params,
             gradient_norm=torch.full_like(params[:, 0], torch.nan),
             converged=torch.isfinite(params).all(1),
         )
 
+    def trained(
+        self,
+        weights: Float[Tensor, "models train"],
+        seeds: Int64[Tensor, " models"],
+    ) -> Iterator[Lane]:
+        """Train one model a row and yield each in a lane, which the next ones reuse.
+
+        Yields:
+            A lane, to be read before the next is asked for.
+        """
+        check_weights(weights, self.description.n_train)
+        check_seeds(seeds, len(weights))
+        if self.mode == "subset":
+            check_binary(weights)
+        device = weights.device if self.device is None else torch.device(self.device)
+        weights = weights.to(device)
+        if self.groups is not None:
+            weights = weights[:, torch.tensor(self.groups, device=device)]
+        yield from self.on(device, _trainer_on).train(weights, seeds.to(device))
+
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> Described:
         """The same losses and outputs as a `Network` in float64, for K-FAC and others.
 
         It has the problem's description, so that what is computed by it is an
@@ -224,18 +244,6 @@ class Cifar(Placed):
     def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
         """Return R(theta) = weight_decay/2 |theta|^2."""
         return self.network.penalty(params)
-
-    def _trained(self, weights: Tensor, seeds: Tensor) -> Iterator[Lane]:
-        """Yield each trained model in a lane, to be read before the next is asked."""
-        check_weights(weights, self.description.n_train)
-        check_seeds(seeds, len(weights))
-        if self.mode == "subset":
-            check_binary(weights)
-        device = weights.device if self.device is None else torch.device(self.device)
-        weights = weights.to(device)
-        if self.groups is not None:
-            weights = weights[:, torch.tensor(self.groups, device=device)]
-        yield from self.on(device, _trainer_on).train(weights, seeds.to(device))
 
     def _measured(self, lane: Lane) -> tuple[Tensor, Tensor]:
         """Return outputs at the targets, and loss and accuracy on test images."""

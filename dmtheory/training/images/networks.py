@@ -115,11 +115,8 @@ class _ResNet9(nn.Module):
 class _WhitenedGroup(nn.Module):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = _dirac(n_in, n_out), _dirac(n_out, n_out)
-        self.norm1, self.norm2 = (
-            WeightedBatchNorm(n_out, momentum=0.4, eps=1e-12, scaled=False)
-            for _ in range(2)
-        )
+        self.conv1, self.norm1 = _dirac(n_in, n_out), _shifted(n_out)
+        self.conv2, self.norm2 = _dirac(n_out, n_out), _shifted(n_out)
 
     def forward(self, x: Tensor, weights: Tensor | None) -> Tensor:
         x = gelu(self.norm1(max_pool2d(self.conv1(x), 2), weights))
@@ -175,3 +172,8 @@ def _dirac(n_in: int, n_out: int) -> nn.Conv2d:
     with torch.no_grad():
         nn.init.dirac_(conv.weight[:n_in])
     return conv
+
+
+def _shifted(width: int) -> WeightedBatchNorm:
+    """Return batch normalisation that trains shifts alone and forgets fast."""
+    return WeightedBatchNorm(width, momentum=0.4, eps=1e-12, scaled=False)

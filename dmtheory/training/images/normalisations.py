@@ -80,7 +80,7 @@ class WeightedBatchNorm(nn.Module):
         with torch.no_grad():
             squares = torch.where(there, weights.square().sum(), 1.0)
             n = total.square() / squares * n_pixels
-            step = torch.where(there, self.momentum, 0.0).to(mean.dtype)
+            step = self.momentum * there.to(mean.dtype)
             correction = n / (n - 1).clamp_min(1)
             self.running_mean += step * (mean - self.running_mean)
             self.running_var += step * (var * correction - self.running_var)

@@ -77,21 +77,20 @@ class Captured:
     compiled: bool = True
 
     def loss(self, stock: Stock) -> BatchLoss:
-        """Return the compiled loss, or the loss itself."""
+        """Return the compiled loss, or the loss itself.
+
+        Raises:
+            ValueError: If the device is no CUDA device.
+        """
+        if stock.device.type != "cuda":
+            raise ValueError(
+                f"execution must be InTurn() on {stock.device.type}: captured graphs "
+                "need a CUDA device"
+            )
         return compiled_loss(stock) if self.compiled else stock.batch_loss
 
     def runner(self, lanes: list[Lane]) -> Runner:
-        """Return what captures and replays.
-
-        Raises:
-            ValueError: If the lanes are not on a CUDA device.
-        """
-        device = lanes[0].stock.device
-        if device.type != "cuda":
-            raise ValueError(
-                f"execution must be InTurn() on {device.type}: captured graphs need a "
-                "CUDA device"
-            )
+        """Return what captures and replays."""
         return CapturedRunner(lanes)
 
 

@@ -114,13 +114,13 @@ def make_stock(
     """
     shown = channels_last(images)
     with _seeded(0):
-        module = recipe.network(n_classes)
+        module = recipe.network(n_classes).to(precision.kept).train()
     # Not trained, so the same for all models.
     if (layer := getattr(module, "whitening", None)) is not None:
         scale = recipe.pixels.on(shown.device, torch.float64)
         filters = whitening_filters(scale(shown[:_FIRST]), layer.weight.shape[2])
         layer.weight.data.copy_(filters)
-    module = module.to(device=device, dtype=precision.kept).train()
+    module = module.to(device)
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = in_layout(parameter.data)
