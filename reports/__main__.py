@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from reports.build import FORMS, build_report
+from reports.compare import compare_runs
+from reports.comparison_lines import comparison_text
+from reports.comparison_page import comparison_json, write_comparison
 from reports.export import export_report
 from reports.load import ReportError
 from reports.reference_run import PLACE, make_reference
@@ -85,6 +88,39 @@ def reference(run: Path, out: Path) -> None:
     with _one_line("the reference"):
         path = make_reference(run, out)
     click.echo(path)
+
+
+@main.command()
+@click.argument(
+    "runs", nargs=-1, metavar="RUN RUN ...", type=click.Path(path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a page.",
+)
+@click.pass_context
+def compare(
+    context: click.Context, runs: tuple[Path, ...], as_json: bool, page: Path | None
+) -> None:
+    """Say what differs between the first RUN and each of the others.
+
+    Verdicts that changed, numbers that moved beyond noise (or at all, where seeds and
+    settings are the same), settings and surroundings, models and seconds.
+
+    Exit status: 0 if no verdict changed, 1 if one did or is absent from a later run,
+    2 if a run cannot be read.
+
+    Example: python -m reports compare runs/small/first runs/small/second
+    """
+    with _one_line(f"the page {page}"):
+        comparison = compare_runs(runs)
+        if page is not None:
+            write_comparison(comparison, page)
+    click.echo(comparison_json(comparison) if as_json else comparison_text(comparison))
+    context.exit(int(comparison.verdict_changed))
 
 
 if __name__ == "__main__":
