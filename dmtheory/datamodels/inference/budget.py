@@ -7,72 +7,22 @@ import torch
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.resampling import Intervals, resample_counts
-from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
-from dmtheory.checks import check_at_least, check_open_unit, check_positive
-from dmtheory.datamodels.inference.variances import Parts, Variances, variances_of
-from dmtheory.designs import ComplementaryPairs
-from dmtheory.responses.responses import Responses
-from dmtheory.theory.noise_laws import (
-    Law,
-    ols_law,
-    pairs_law,
-    ridge_law,
-    spearman_map,
+from dmtheory.agreement.resampling import Intervals
+from dmtheory.agreement.subset_outputs import SubsetOutputs
+from dmtheory.datamodels.inference.forecast import (
+    Correlation,
+    Goal,
+    Score,
+    StandardError,
+    forecast_of,
 )
+from dmtheory.responses.responses import Responses
+from dmtheory.theory.noise_laws import Law
+
+__all__ = ["Budget", "Correlation", "Goal", "Score", "StandardError", "models_needed"]
 
 # More rows than anyone trains count as unreachable.
 _MOST_ROWS = 2**30
-# A linear share below this is none.
-_LEAST_SHARE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class StandardError:
-    """A standard error of single coefficients, root mean square over examples.
-
-    Attributes:
-        value: The error, in units of the output per unit of weight.
-    """
-
-    value: float
-
-    def __post_init__(self) -> None:
-        check_positive(self.value, "value")
-
-
-@dataclass(frozen=True, slots=True)
-class Correlation:
-    """A correlation of the datamodel with the true linear part on new subsets.
-
-    Attributes:
-        value: The correlation, in (0, 1).
-    """
-
-    value: float
-
-    def __post_init__(self) -> None:
-        check_open_unit(self.value, "value")
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A linear datamodeling score on new subsets.
-
-    Attributes:
-        value: The rank correlation, in (0, 1).
-        n_seeds: Training seeds averaged for a held-out subset.
-    """
-
-    value: float
-    n_seeds: int = 1
-
-    def __post_init__(self) -> None:
-        check_open_unit(self.value, "value")
-        check_at_least(self.n_seeds, 1, "n_seeds")
-
-
-Goal = StandardError | Correlation | Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,32 +105,11 @@ def models_needed(
     Raises:
         ValueError: If the goal asks for what the pilot cannot tell.
     """
-    sample = evaluation_of(pilot)
-    sample.check_outputs_vary()
-    found = variances_of(sample)
-    paired = isinstance(sample.design, ComplementaryPairs)
-    law = law or (pairs_law if paired else ols_law)
-    if isinstance(goal, StandardError) and law is ridge_law:
-        raise ValueError(
-            "goal must be a Correlation or Score for ridge: the standard error of a "
-            "shrunk coefficient does not tell its error"
-        )
-    quantity = _quantity(goal, law, found, sample)
-    per_row = sample.n_seeds * (2 if paired else 1)
-    counts = resample_counts(sample.n_units, 1, draws=draws, seed=seed) - 1
-    # A squared standard error is linear in the variances: nothing to undo.
+    known = forecast_of(pilot, goal, law=law, draws=draws, seed=seed)
+    sample, per_row, single = known.sample, known.models_a_row, known.single
     exact = isinstance(goal, StandardError)
-    single = _Drawn.of(found.relative() if exact else found.shares(), counts)
-    joint = single if exact else single.without_error(found.shares())
     wanted = -(goal.value**2) if exact else goal.value
-
-    def mean(rows: Tensor) -> Tensor:
-        return _mean_over_targets(quantity, rows, joint)
-
-    def each(rows: Tensor) -> Tensor:
-        return quantity(rows, *single.moved(1.0))
-
-    models = per_row * _rows_needed(mean, wanted, (draws + 1, 1))
+    models = per_row * _rows_needed(known.mean, wanted, (draws + 1, 1))
     share = single.moved(1.0)[0].mean(1, keepdim=True)
     most = torch.full((draws + 1, 1), float(_MOST_ROWS), dtype=torch.float64)
     return Budget(
@@ -188,144 +117,13 @@ def models_needed(
         models=_interval(models),
         more=_interval((models - sample.n_units * per_row).clamp_min(0)),
         per_target=_intervals(
-            per_row * _rows_needed(each, wanted, tuple(single.linear_moves.shape))
+            per_row * _rows_needed(known.each, wanted, tuple(single.linear_moves.shape))
         ),
-        bound=_interval(0 * most if exact else mean(most)),
+        bound=_interval(0 * most if exact else known.mean(most)),
         linear_share=_interval(share).clipped(0.0, 1.0),
         target_labels=sample.target_labels,
         n_pilot=sample.n_models,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Drawn:
-    """Two parts of the variance, and how they move: not at all, then by draws."""
-
-    linear: Tensor
-    noise: Tensor
-    linear_moves: Tensor
-    noise_moves: Tensor
-
-    @staticmethod
-    def of(parts: Parts, counts: Tensor) -> "_Drawn":
-        def moves(of_rows: Tensor) -> Tensor:
-            shift = counts @ of_rows
-            shift = shift - shift.median(0).values
-            return torch.cat([torch.zeros_like(shift[:1]), shift])
-
-        return _Drawn(
-            linear=parts.linear,
-            noise=parts.noise,
-            linear_moves=moves(parts.linear_moves),
-            noise_moves=moves(parts.noise_moves),
-        )
-
-    def moved(self, own: float) -> tuple[Tensor, Tensor]:
-        """Return both parts after what targets move in common and `own` of the rest."""
-        return (
-            self.linear + _drawn_in(self.linear_moves, own),
-            self.noise + _drawn_in(self.noise_moves, own),
-        )
-
-    def without_error(self, parts: Parts) -> "_Drawn":
-        """Return the parts with the spread over targets that the truth has.
-
-        A mean over targets of a curved function of noisy shares is off by the noise's
-        variance; deviations times sqrt(true variance/observed variance) undo that.
-        """
-        linear = _spread_factor(parts.linear, parts.linear_moves)
-        noise = _spread_factor(parts.noise, parts.noise_moves)
-        return _Drawn(
-            linear=_drawn_in(self.linear, linear),
-            noise=_drawn_in(self.noise, noise),
-            linear_moves=_drawn_in(self.linear_moves, linear),
-            noise_moves=_drawn_in(self.noise_moves, noise),
-        )
-
-
-def _spread_factor(shares: Tensor, moves: Tensor) -> float:
-    if len(shares) == 1:
-        return 1.0
-    error = moves.square().sum(0).mean()
-    spread = shares.var(correction=0).clamp_min(1e-300)
-    return (1 - error / spread).clamp_min(0).sqrt().item()
-
-
-def _drawn_in(shares: Tensor, factor: float) -> Tensor:
-    centre = shares.mean(-1, keepdim=True)
-    return centre + factor * (shares - centre)
-
-
-# From rows, linear part and noise, a draw and target.
-Quantity = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def _mean_over_targets(quantity: Quantity, rows: Tensor, drawn: _Drawn) -> Tensor:
-    """Return the mean where targets move in common, and what their own moves change.
-
-    Own moves and their opposites bend a curved quantity alike: half their difference
-    is what a draw changes, without the bias that it adds.
-    """
-    here = quantity(rows, *drawn.moved(0.0)).mean(1, keepdim=True)
-    up = quantity(rows, *drawn.moved(1.0)).mean(1, keepdim=True)
-    down = quantity(rows, *drawn.moved(-1.0)).mean(1, keepdim=True)
-    return here + (up - down) / 2
-
-
-def _quantity(
-    goal: Goal, law: Law, found: Variances, sample: SubsetOutputs
-) -> Quantity:
-    """Return what grows with the number of rows.
-
-    For a standard error that is minus its square, whose mean over targets is that of
-    the goal.
-
-    Returns:
-        A function of rows, linear part and noise.
-    """
-    rank = found.rank
-
-    def squared(rows: Tensor, linear: Tensor, noise: Tensor) -> Tensor:
-        ratio = noise.clamp_min(0) / linear.clamp_min(_LEAST_SHARE)
-        return law(ratio, rank, rows)
-
-    if isinstance(goal, Correlation):
-        return lambda rows, linear, noise: squared(rows, linear, noise).sqrt()
-    if isinstance(goal, Score):
-        total = 1 + _other_seeds(found, sample, goal.n_seeds)
-
-        def score(rows: Tensor, linear: Tensor, noise: Tensor) -> Tensor:
-            share = linear.clamp_min(0) / total.clamp_min(_LEAST_SHARE)
-            reached = squared(rows, linear, noise) * share
-            return spearman_map(reached.clamp(0, 1).sqrt())
-
-        return score
-    assert sample.design is not None
-    p = sample.design.inclusion(len(sample.train_labels))
-
-    def precision(rows: Tensor, linear: Tensor, noise: Tensor) -> Tensor:
-        # A coefficient's squared error is (1/r^2 - 1) L/(rank p(1-p)).
-        excess = 1 / squared(rows, linear, noise).clamp_min(1e-300) - 1
-        signal = linear.clamp_min(_LEAST_SHARE) * found.total
-        return -excess * signal / (rank * p * (1 - p))
-
-    return precision
-
-
-def _other_seeds(found: Variances, sample: SubsetOutputs, n_seeds: int) -> Tensor:
-    """Return sigma_r^2 (1/R - 1/R_pilot)/V: what other seeds add to the variance.
-
-    Raises:
-        ValueError: If the pilot cannot tell, for want of replicates.
-    """
-    if n_seeds == sample.n_seeds:
-        return torch.zeros_like(found.total)
-    if found.seeds is None:
-        raise ValueError(
-            f"pilot must have replicates to tell a score of {n_seeds} seeds a subset: "
-            "collect it with Replicates, or ask for n_seeds=1"
-        )
-    return found.seeds / found.total * (1 / n_seeds - 1 / sample.n_seeds)
 
 
 def _rows_needed(
