@@ -86,14 +86,17 @@ def downloaded(url: str = URL, *, sha256: str = SHA256) -> Path:
         ) from error
     # Quiet: the library never prints.
     pooch.get_logger().setLevel("WARNING")
-    return Path(
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{sha256}",
-            fname=url.rpartition("/")[2],
-            path=pooch.os_cache("dmtheory"),
+    name, folder = url.rpartition("/")[2], pooch.os_cache("dmtheory")
+    try:
+        found = pooch.retrieve(
+            url, known_hash=f"sha256:{sha256}", fname=name, path=folder
         )
-    )
+    except ValueError as error:
+        raise ValueError(
+            f"{url} must have the checksum sha256:{sha256}, but what came has another: "
+            "try again, or give the path of CIFAR-10's python archive"
+        ) from error
+    return Path(found)
 
 
 @dataclass(frozen=True, slots=True)
