@@ -109,7 +109,15 @@ def _cost(one: Against) -> str:
 def _moves(caption: str, moves: tuple[Move, ...]) -> Table:
     return Table(
         caption=caption,
-        columns=("claim", "scale", "problem", "number", "before", "after", "errors"),
+        columns=(
+            "claim",
+            "scale",
+            "problem",
+            "number",
+            "before",
+            "after",
+            "standard errors",
+        ),
         rows=tuple(
             (
                 move.claim,
