@@ -90,9 +90,7 @@ def check_members(
         if member.flag_bits & 0x1:
             raise ValueError(f"{name} must not be encrypted, but {shown} is")
         if not compressed and member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(
-                f"{name} must store members plainly, but {shown} is packed"
-            )
+            raise ValueError(f"{name} must store members plainly, {shown} is packed")
         total += member.file_size
         bomb = member.file_size > _MOST_RATIO * max(member.compress_size, 1)
         if bomb or total > most_bytes:

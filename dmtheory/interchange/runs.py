@@ -155,6 +155,13 @@ class ImportedRuns:
         tagged = replace(self, tags=replace(self.tags, held_out=held_out))
         return tagged.without_rows(*held_out), tagged.rows(*held_out)
 
+    def held_out_among_kept(self) -> list[int] | None:
+        """Return the tags' held-out range among these rows, None if it is empty."""
+        if self.tags.held_out is None:
+            return None
+        start, stop = np.searchsorted(self.numbers, self.tags.held_out).tolist()
+        return [start, stop] if start < stop else None
+
     def blocks(
         self,
     ) -> Iterator[Block]:

@@ -44,6 +44,16 @@ def read_safetensors(
     return {name: _plain(value).numpy() for name, value in found.items()}, texts
 
 
+def tensor_names(path: Path) -> tuple[str, ...]:
+    """Return the names of a safetensors file's tensors, none where it is damaged."""
+    library = _library()
+    try:
+        with library.safe_open(path, framework="pt") as file:
+            return tuple(file.keys())
+    except (library.SafetensorError, ValueError, OSError, RuntimeError):
+        return ()
+
+
 def write_safetensors(
     path: Path, tensors: dict[str, np.ndarray], texts: dict[str, str]
 ) -> None:

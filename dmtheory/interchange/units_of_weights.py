@@ -104,6 +104,24 @@ def raw_units(
     return raw, bias - by.mean @ raw
 
 
+def standard_units(
+    weight: Float[Tensor, "train targets"],
+    bias: Float[Tensor, " targets"],
+    by: Standardisation,
+) -> tuple[Float[Tensor, "train targets"], Float[Tensor, " targets"]]:
+    """Map coefficients of the raw mask to the standardised one.
+
+    Args:
+        weight: Change of the output per unit of the raw mask.
+        bias: Prediction at the empty subset.
+        by: The masks' moments.
+
+    Returns:
+        Coefficients per standard deviation, and the prediction at the mean mask.
+    """
+    return weight * by.deviation[:, None], bias + by.mean @ weight
+
+
 def decide_units(
     weight: Float[Tensor, "train targets"],
     bias: Float[Tensor, " targets"],
