@@ -161,14 +161,7 @@ class Laboratory:
 
     def first_responses(self, name: str, n_models: int) -> Responses:
         """Return the outputs of the first models on random subsets."""
-        responses = self.responses(name)
-        return replace(
-            responses,
-            outputs=responses.outputs[:n_models],
-            design=resized(responses.design, n_models),
-            diverged=responses.diverged[:n_models],
-            qualities=None,
-        )
+        return _first(self.responses(name), n_models)
 
     def variances(self, name: str) -> Variances:
         """Return what of the outputs on random subsets is linear in the masks."""
@@ -177,8 +170,8 @@ class Laboratory:
             self._variances[name] = variances_of(outputs)
         return self._variances[name]
 
-    def evaluation(self, name: str) -> Responses:
-        """Return outputs on random subsets that no estimate has seen."""
+    def evaluation(self, name: str, n_models: int | None = None) -> Responses:
+        """Return outputs on random subsets that no estimate has seen, or the first."""
         if name not in self._evaluations:
             setting = self.settings[name]
             design = Bernoulli(
@@ -187,7 +180,8 @@ class Laboratory:
                 seed=self.experiment_seed("evaluation"),
             )
             self._evaluations[name] = self.collected(name, design, "evaluation")
-        return self._evaluations[name]
+        found = self._evaluations[name]
+        return found if n_models is None else _first(found, n_models)
 
     def replicated(self, name: str, *, n_subsets: int, n_seeds: int) -> SubsetOutputs:
         """Return outputs of several seeds on each of the evaluation's first subsets."""
@@ -402,3 +396,13 @@ class Laboratory:
 
         self._progress(what, 0, total)
         return count
+
+
+def _first(responses: Responses, n_models: int) -> Responses:
+    return replace(
+        responses,
+        outputs=responses.outputs[:n_models],
+        design=resized(responses.design, n_models),
+        diverged=responses.diverged[:n_models],
+        qualities=None,
+    )

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dmtheory.designs.bernoulli import Bernoulli
+from dmtheory.designs.leave_out import LeaveKOut
 from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.seeds import model_seeds
 
@@ -20,7 +21,7 @@ class SharedSeeds:
         training_seeds: The R seeds, the same for every subset.
     """
 
-    subsets: Bernoulli
+    subsets: Bernoulli | LeaveKOut
     training_seeds: tuple[int, ...]
 
     @property

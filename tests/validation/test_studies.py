@@ -11,11 +11,12 @@ import torch
 from samples import an_attribution, normal
 
 from dmtheory.agreement.bootstrap import Interval
+from dmtheory.agreement.lds import lds
 from dmtheory.agreement.resampling import resample_counts
-from dmtheory.agreement.subset_outputs import SubsetOutputs
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.data import digits
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.designs import ComplementaryPairs
+from dmtheory.designs import Bernoulli, ComplementaryPairs
 from dmtheory.influence.classical import influence
 from dmtheory.responses.collect import collect
 from dmtheory.theory.noise_laws import spearman_of_normal
@@ -312,18 +313,18 @@ def test_the_ceiling_is_that_of_one_seed_however_many_there_are() -> None:
 
 
 def test_the_axis_has_a_row_for_every_part_that_it_is_made_of() -> None:
-    names = [part(n) for part in lds_axis.POINTS.values() for n in lds_axis.SEEDS]
+    names = [part(n) for part in lds_axis.POINTS.values() for n in lds_axis.AXIS]
     names += lds_axis.OTHERS.values()
-    assert len(set(names)) == 13
+    assert len(set(names)) == 16
     parts = {
         name: {"value": 0.01 * i, "low": 0.01 * i - 0.1, "high": 0.01 * i + 0.1}
         for i, name in enumerate(names)
     }
     figure = lds_axis.axis(parts, "digits-sum", Interval(0.9, 0.88, 0.92))
     drawn = [x for kind in figure["dots"] for x in kind["x"]]
-    assert drawn == pytest.approx([0.01 * i for i in range(13)])
+    assert drawn == pytest.approx([0.01 * i for i in range(16)])
     assert figure["levels"][0]["x"] == 0.9
-    assert figure["rows"][:3] == ["1 seed", "3 seeds", "10 seeds"]
+    assert figure["rows"][:4] == ["1 seed", "3 seeds", "10 seeds", "30 seeds"]
 
 
 def test_the_claim_still_has_the_parts_that_the_axis_reads() -> None:
@@ -331,7 +332,8 @@ def test_the_claim_still_has_the_parts_that_the_axis_reads() -> None:
     names = [part(n) for part in lds_axis.POINTS.values() for n in lds_axis.SEEDS]
     names += ["datamodel", "derivative at p", "gradient product at p"]
     estimates = {
-        name: an_attribution(normal(6, 3, seed=20 + i)) for i, name in enumerate(names)
+        name: an_attribution(normal(6, 3, seed=20 + i), units=normal(2, 6, 3, seed=i))
+        for i, name in enumerate(names)
     }
     evidence = Evidence(
         estimates=estimates, held_out={"held out": outputs_of(normal(60, 1, 3, seed=5))}
@@ -339,6 +341,23 @@ def test_the_claim_still_has_the_parts_that_the_axis_reads() -> None:
     entry = Entry(scale="M", problem="digits-sum")
     judged = [part.name for part in why_datamodels_win.judge(evidence, entry)]
     assert {*names, "random scores"} <= set(judged)
+
+
+def test_the_most_seeds_are_scored_where_the_claim_scores_its_own(
+    laboratory: Laboratory, monkeypatch
+) -> None:
+    """Convex training has one model at a point, so its score is that of one seed."""
+    monkeypatch.setattr(lds_axis, "MOST_SEEDS", 3)
+    name = "diabetes-sum"
+    held_out = evaluation_of(laboratory.evaluation(name))
+    found = lds_axis.of_most_seeds(a_run(laboratory), name, held_out)
+    assert list(found) == [part(3) for part in lds_axis.POINTS.values()]
+    scored = lds(laboratory.influence(name, at=0.5), held_out).mean
+    assert found["influence at p, 3 seed(s)"]["value"] == scored.value
+    law = Bernoulli(p=0.5, n_models=3)
+    over = lds(laboratory.influence(name, at=law), held_out).mean
+    assert found["influence over 3 subsets"]["low"] == over.low
+    assert over.value != scored.value
 
 
 def test_curves_of_scores_count_the_trainings_of_priors() -> None:
@@ -457,7 +476,7 @@ def test_what_studies_write_a_report_can_read(
     parts = {
         name: {"value": 0.5, "low": 0.4, "high": 0.6}
         for name in (
-            *(part(n) for part in lds_axis.POINTS.values() for n in lds_axis.SEEDS),
+            *(part(n) for part in lds_axis.POINTS.values() for n in lds_axis.AXIS),
             *lds_axis.OTHERS.values(),
         )
     }

@@ -161,6 +161,8 @@ CLAIM = Claim(
         Entry(scale="V", problem="breast-cancer-count"),
         Entry(scale="M", problem="digits-sum"),
         Entry(scale="M", problem="digits-count"),
+        Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

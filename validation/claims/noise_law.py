@@ -81,6 +81,8 @@ CLAIM = Claim(
         Entry(scale="V", problem="diabetes-sum", suite="thorough"),
         Entry(scale="M", problem="digits-sum"),
         Entry(scale="M", problem="digits-count", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

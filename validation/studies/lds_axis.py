@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.lds import noise_ceiling
+from dmtheory.agreement.lds import lds_table, noise_ceiling
 from dmtheory.agreement.resampling import centred_interval, resample_counts
 from dmtheory.agreement.subset_outputs import SubsetOutputs
+from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.theory.noise_laws import spearman_map
 from validation.claims.why_datamodels_win import SEEDS
 from validation.studies.study import (
@@ -18,8 +19,12 @@ from validation.studies.study import (
     dots,
     level,
 )
+from validation.verdict import interval_to_json
 
 CLAIM = "why-datamodels-win"
+# More seeds than the claim judges.
+MOST_SEEDS = 30
+AXIS = (*SEEDS, MOST_SEEDS)
 SUBSETS, REPLICATES = 250, 4
 # What a dot's kind is called, and how the claim names the part of so many seeds.
 POINTS = {
@@ -40,8 +45,9 @@ def make(run: Run, _: str) -> Made:
     """Draw one plot a problem, all on the same axis."""
     figures = []
     for finding in run.of_claim(CLAIM):
-        parts = {part["name"]: part for part in finding.judged["parts"]}
         name = finding.entry.problem
+        parts = {part["name"]: part for part in finding.judged["parts"]}
+        parts |= of_most_seeds(run, name, finding.evidence.held_out["held out"])
         outputs = run.laboratory.replicated(name, n_subsets=SUBSETS, n_seeds=REPLICATES)
         found = ceiling(outputs)
         figures.append(axis(parts, name, found))
@@ -50,21 +56,36 @@ def make(run: Run, _: str) -> Made:
         legend=(
             ("ceiling", "What no attribution can pass on outputs of one seed a subset"),
             ("n seeds", "Models, or subsets (at least 2), behind the influence"),
-            ("permuted", "The datamodel's coefficients given to other examples"),
+            (
+                "permuted",
+                "The datamodel's coefficients, their mean taken out, given to others",
+            ),
         ),
     )
+
+
+def of_most_seeds(run: Run, name: str, held_out: SubsetOutputs) -> dict[str, Json]:
+    """Return the scores of influence of most seeds, as parts of the claim."""
+    laboratory, p = run.laboratory, run.laboratory.settings[name].p
+    points = (1.0, p, Bernoulli(p=p, n_models=MOST_SEEDS))
+    found = [laboratory.influence(name, at=at, n_models=MOST_SEEDS) for at in points]
+    named = [
+        (part(MOST_SEEDS), a) for part, a in zip(POINTS.values(), found, strict=True)
+    ]
+    rows = lds_table(named, held_out).rows
+    return {row.name: interval_to_json(row.lds.mean) for row in rows}
 
 
 def axis(parts: dict[str, Json], name: str, found: Interval) -> Json:
     """Return the plot of one problem from the parts of the claim."""
     kinds = [
-        dots(kind, [(_seeds(n), _interval(parts[part(n)])) for n in SEEDS])
+        dots(kind, [(_seeds(n), _interval(parts[part(n)])) for n in AXIS])
         for kind, part in POINTS.items()
     ]
     others = [(row, _interval(parts[part])) for row, part in OTHERS.items()]
     return dot_plot(
         [*kinds, dots("others", others)],
-        rows=[*map(_seeds, SEEDS), *OTHERS],
+        rows=[*map(_seeds, AXIS), *OTHERS],
         title=f"LDS on {name}",
         x_label="linear datamodeling score on held-out subsets",
         levels=[level("ceiling", found)],
