@@ -1,5 +1,6 @@
 """What every command of the project shares: one-line errors and progress bars."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,18 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         _fail(str(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a length of time such as 90s, 25m or 1h.
+
+    Raises:
+        click.UsageError: If the text is no such length.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise click.UsageError(f"budget must look like 90s, 25m or 1h, got {text!r}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _fail(message: str) -> NoReturn:

@@ -5,7 +5,8 @@ from typing import NoReturn
 import click
 import torch
 
-from dmtheory.cli import derive, evaluation, fit, influence, reading, runs
+from dmtheory.cli import check, derive, evaluation, fit, influence, reading, runs
+from dmtheory.cli.study import study_command
 from dmtheory.console import run_command
 
 
@@ -26,6 +27,8 @@ for command in (
     reading.agree,
     evaluation.lds_command,
     reading.show,
+    check.check,
+    study_command,
 ):
     cli.add_command(command)
 
