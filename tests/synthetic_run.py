@@ -409,3 +409,83 @@ def _patient_case() -> Json:
             estimate("Influence", 1e-3),
         ],
     }
+
+
+def a_chart() -> Json:
+    """Return a chart of a study: marks with a law, and a line with a band."""
+    return {
+        "kind": "chart",
+        "title": "Trainings against N",
+        "caption": "From `pilots`.",
+        "x_label": "training examples N",
+        "y_label": "trainings",
+        "log": "xy",
+        "x_ticks": [75.0, 150.0, 300.0],
+        "view": "all",
+        "series": [
+            {
+                "label": "central differences",
+                "mark": "both",
+                "x": [75.0, 150.0, 300.0],
+                "y": [640.123456, 1300.0, 2500.0],
+                "low": [600.0, 1200.0, None],
+                "high": [700.0, 1400.0, None],
+                "trend": {"x": [75.0, 600.0], "y": [600.0, 5000.0]},
+            },
+            {
+                "label": "a law",
+                "mark": "line",
+                "x": [75.0, 300.0],
+                "y": [500.0, 2000.0],
+                "low": [400.0, 1800.0],
+                "high": [600.0, 2200.0],
+            },
+        ],
+    }
+
+
+def some_dots() -> Json:
+    """Return a dot plot of a study."""
+    return {
+        "kind": "dots",
+        "title": "LDS on digits",
+        "caption": "",
+        "x_label": "linear datamodeling score",
+        "rows": ["1 seed", "10 seeds", "datamodel"],
+        "limits": [-0.1, 1.0],
+        "dots": [
+            {
+                "label": "influence at w = 1",
+                "rows": ["1 seed", "10 seeds"],
+                "x": [0.71, 0.82],
+                "low": [0.69, 0.8],
+                "high": [0.73, 0.84],
+            },
+            {
+                "label": "others",
+                "rows": ["datamodel"],
+                "x": [0.93],
+                "low": [None],
+                "high": [None],
+            },
+        ],
+        "levels": [{"label": "ceiling", "x": 0.96, "low": 0.95, "high": 0.97}],
+    }
+
+
+def a_study(problem: str, **other: Any) -> Json:
+    """Return a study with both kinds of figures."""
+    return {
+        "id": "frontier",
+        "title": "Cost against accuracy",
+        "text": "How many trainings each route takes.",
+        "note": f"This is about {problem}.",
+        "scale": "M",
+        "problem": problem,
+        "explains": ["bridge", "a-claim-that-was-not-run"],
+        "legend": [{"name": "a law", "text": "dF/dw at `w = 1`"}],
+        "models_trained": 1234,
+        "seconds": 5.5,
+        "figures": [a_chart(), some_dots()],
+        **other,
+    }

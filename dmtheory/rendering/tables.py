@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from dmtheory.rendering.text import NOTHING
+
 # What TeX would read as a command, and signs that its common fonts lack.
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -81,7 +83,7 @@ def html_table(
     )
     body = Markup("").join(_row(row, row_headers=row_headers) for row in rows)
     return Markup(
-        '<div class="scroll" role="region" tabindex="0" aria-label="{0}">'
+        '<div class="scroll" role="group" tabindex="0" aria-label="{0}">'
         "<table><caption><span>{0}</span></caption><thead><tr>{1}</tr></thead>"
         "<tbody>{2}</tbody></table></div>"
     ).format(caption, head, body)
@@ -165,9 +167,10 @@ def _markdown_escaped(text: str) -> str:
 
 
 def _spreadsheet_cells(cells: Sequence[str]) -> list[str]:
+    known = ["" if cell == NOTHING else cell for cell in cells]
     return [
         f"'{cell}" if cell.startswith(_RUNS) and not _is_number(cell) else cell
-        for cell in cells
+        for cell in known
     ]
 
 
