@@ -16,7 +16,7 @@ from dmtheory.datamodels.estimators.selection import KFold
 from dmtheory.datamodels.lasso import batched, engine, working_sets
 from dmtheory.datamodels.lasso.batched import solve, walk
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
-from dmtheory.datamodels.lasso.gram import Gram, fast_product
+from dmtheory.datamodels.lasso.gram import Gram, fast_product, sums_bfloat16
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.datamodels.lasso.path import iter_lasso_path, lasso_path, penalty_path
 from dmtheory.datamodels.lasso.scaling import scaled
@@ -283,6 +283,23 @@ def test_sums_of_16_bit_factors_have_32_bits() -> None:
     found = fast_product(ones, torch.ones(1, 300, 2).double())
     assert (found == 300).all()
     assert found.dtype == torch.float64
+
+
+def test_a_device_without_32_bit_sums_is_given_no_16_bit_factors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu, tried = torch.device("cpu"), sums_bfloat16.__wrapped__
+    assert not tried(cpu)  # which has no such product
+    assert torch.bfloat16 not in Gram(torch.eye(2).double()).precisions
+    whole = torch.bmm
+
+    def sums(dtype: torch.dtype) -> Callable[..., Tensor]:
+        return lambda a, b, out_dtype: whole(a.to(dtype), b.to(dtype)).to(out_dtype)
+
+    monkeypatch.setattr(torch, "bmm", sums(torch.float32))
+    assert tried(cpu)
+    monkeypatch.setattr(torch, "bmm", sums(torch.bfloat16))
+    assert not tried(cpu)
 
 
 def test_precision_is_raised_only_where_a_round_gains_nothing(

@@ -58,7 +58,7 @@ def test_saga_solves_the_problem_that_its_gap_is_of() -> None:
         batch=10,
     )
     epochs = saga.epochs()
-    for _ in range(60):
+    for _ in range(40):
         found = next(epochs)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-3)
     assert (expected == 0).any() and (expected != 0).any()

@@ -4,7 +4,7 @@ At each penalty targets are solved together, in rounds. A round computes every t
 gradient in float64, and from it the duality gap; targets that are done leave. The
 others move by `corrections`: those with few coordinates that might be non-zero within
 these, by a Gram matrix of their own, and the rest within all, by one product for them
-all. Where a round does not halve the gaps, precision is raised.
+all. Where a round gains a target next to nothing, precision is raised.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,8 @@ _STEPS_WITHIN = 60
 _STEPS_OVERALL = 25
 _LONGEST = 4
 _MOST_ROUNDS = 200
+# Precision is raised when a gap stays above this share of what it was.
+_SLOW = 0.9
 # Entries of a matrix of coefficients of targets that go down the path together: 1 GiB
 # in float64. There are about fifteen such matrices at a time.
 _AT_ONCE = 2**27
@@ -137,7 +139,7 @@ def solve(
         more = gaps[left] > tolerance
         if not bool(more.any()):
             break
-        slow = bool((gaps[left] > 0.9 * before)[more].any())
+        slow = bool((gaps[left] > _SLOW * before)[more].any())
         level = min(level + int(slow), len(gram.precisions) - 1)
         left = left[more]
         coefficients, gradient = coefficients[:, more], gradient[:, more]

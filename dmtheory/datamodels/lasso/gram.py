@@ -1,5 +1,7 @@
 """A Gram matrix in several precisions."""
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,10 +26,10 @@ class Gram:
     """
 
     def __init__(self, exact: Float[Tensor, "train train"]) -> None:
-        """Take a matrix; bfloat16 is faster only where there are units for it."""
+        """Take a matrix; bfloat16 is for devices with units for it."""
         self.exact = exact
         self.precisions = [torch.float32, torch.float64]
-        if exact.is_cuda:
+        if sums_bfloat16(exact.device):
             self.precisions.insert(0, torch.bfloat16)
         self._copies = {torch.float64: exact}
         self._largest: float | None = None
@@ -70,9 +72,22 @@ def fast_product(
     low = vectors.to(matrix.dtype)
     if matrix.dtype != torch.bfloat16:
         return torch.bmm(matrix, low).double()
-    if matrix.is_cuda:
+    if sums_bfloat16(matrix.device):
         return torch.bmm(matrix, low, out_dtype=torch.float32).double()
     return torch.bmm(matrix.float(), low.float()).double()
+
+
+@lru_cache
+def sums_bfloat16(device: torch.device) -> bool:
+    """Return whether a device sums products of bfloat16 in float32, by trying."""
+    ones = torch.ones(1, 512, 512, dtype=torch.bfloat16)
+    ones[0, 0] = 1.0078125  # 1 and the last bit
+    try:
+        there = ones.to(device)
+        found = torch.bmm(there, there, out_dtype=torch.float32).cpu()
+    except (RuntimeError, TypeError):
+        return False
+    return torch.equal(found.double(), ones.double() @ ones.double())
 
 
 def _power(matrix: Float[Tensor, "train train"]) -> float:

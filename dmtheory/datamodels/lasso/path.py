@@ -79,7 +79,7 @@ def iter_lasso_path(
 
     At 50,000 examples, 10,000 targets and 100 penalties these are 400 GB; one point
     holds at most 1 GiB of them, 2,684 targets at one penalty. Away from the CPU, the
-    Gram matrix in float64 and in faster precisions takes 14 to 16 bytes an entry (40 GB
+    Gram matrix in float64 and in faster precisions takes 14 bytes an entry (35 GB
     there) and the targets in progress about fifteen times their coefficients (16 GB).
 
     Args:
