@@ -32,6 +32,8 @@ class Measured:
         seconds: How long that took.
         matrix: Whether it is judged with every wrong estimate, not only with those
             that it has to notice.
+        remade: The evidence with estimates that were made anew, wrongly, by what is
+            wrong with them.
     """
 
     claim_id: str
@@ -39,6 +41,7 @@ class Measured:
     evidence: Evidence
     seconds: float
     matrix: bool = False
+    remade: tuple[tuple[str, Evidence], ...] = ()
 
 
 def judge_entry(measured: Measured) -> dict[str, Any]:
@@ -54,7 +57,19 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         # What knows no scale passes every wrong scale, after many seconds.
         scales = {SCALE, "divisor"} if SCALE not in claim.notices else set()
         chosen = [c for c in (*CONTROLS, *MORE_CONTROLS) if c.kind not in scales]
-    controls = [_judged_wrong(claim, entry, evidence, control) for control in chosen]
+    controls = [
+        _judged_wrong(
+            claim,
+            entry,
+            control.applied(evidence),
+            control.name,
+            required=control in CONTROLS and control.kind in claim.notices,
+        )
+        for control in chosen
+    ] + [
+        _judged_wrong(claim, entry, wrong, name, required=True)
+        for name, wrong in measured.remade
+    ]
     relation = _relation(*claim.drawn(evidence))
     missed = [c["name"] for c in controls if c["required"] and c["passed"]]
     reason = evidence.blocked or reason_for(parts, evidence.models_trained)
@@ -92,12 +107,12 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
 
 
 def _judged_wrong(
-    claim: Claim, entry: Entry, evidence: Evidence, control: Control
+    claim: Claim, entry: Entry, wrong: Evidence, name: str, *, required: bool
 ) -> dict[str, Any]:
-    parts = claim.judge(control.applied(evidence), entry)
+    parts = claim.judge(wrong, entry)
     return {
-        "name": control.name,
-        "required": control in CONTROLS and control.kind in claim.notices,
+        "name": name,
+        "required": required,
         "verdict": combined_verdict(parts),
         "passed": all(part.passed for part in parts),
         "detail": reason_for(parts),

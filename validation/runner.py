@@ -19,6 +19,7 @@ from validation.environment import commit, environment
 from validation.judging import Measured, judge_entry, not_begun
 from validation.laboratory import Laboratory, Setting
 from validation.multiplicity import family_wise
+from validation.remade import remade
 from validation.studies import findings_of, run_studies
 from validation.studies.scale_freeness import scale_freeness
 
@@ -154,12 +155,14 @@ def _measure(
     clock = time.perf_counter()
     evidence = claim.measure(laboratory, entry)
     seconds = time.perf_counter() - clock
+    wrong = remade(laboratory, claim.id, entry, evidence) if matrix else ()
     return Measured(
         claim_id=claim.id,
         entry=entry,
         evidence=evidence,
         seconds=seconds,
         matrix=matrix,
+        remade=wrong,
     )
 
 
