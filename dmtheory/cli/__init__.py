@@ -6,6 +6,7 @@ import click
 import torch
 
 from dmtheory.cli import check, derive, evaluation, fit, influence, reading, runs
+from dmtheory.cli.interchange import export_command, import_command
 from dmtheory.cli.study import study_command
 from dmtheory.console import run_command
 
@@ -29,6 +30,8 @@ for command in (
     reading.show,
     check.check,
     study_command,
+    import_command,
+    export_command,
 ):
     cli.add_command(command)
 

@@ -4,7 +4,10 @@ Imports are `open_*`, which read nothing until asked, or `load_*`, which return 
 `Attribution`; exports are `save_*`. Every import says what its numbers are.
 """
 
+from dmtheory.interchange.analysis import Analysis, Comparison, analyse, compare
 from dmtheory.interchange.bergson_files import open_bergson
+from dmtheory.interchange.candidates import Candidate, leakage_candidates
+from dmtheory.interchange.checking import Finding, check_release
 from dmtheory.interchange.datamodels_store import (
     load_datamodels_regression,
     open_datamodels_store,
@@ -33,6 +36,7 @@ from dmtheory.interchange.matrices import (
     save_release,
     save_trak,
 )
+from dmtheory.interchange.page import as_html, as_markdown, save_page
 from dmtheory.interchange.quanda_files import load_quanda_subsets, open_quanda
 from dmtheory.interchange.release import open_release, open_release_logits
 from dmtheory.interchange.release_weights import load_release_datamodel
@@ -67,16 +71,26 @@ from dmtheory.interchange.using import (
 )
 
 __all__ = [
+    "Analysis",
+    "Candidate",
+    "Comparison",
+    "Finding",
     "ImportedRuns",
     "Lost",
     "Standardisation",
     "StoredMasks",
     "Tags",
     "UnitsChoice",
+    "analyse",
+    "as_html",
+    "as_markdown",
+    "check_release",
+    "compare",
     "decide_units",
     "evaluation_of_runs",
     "fit_imported",
     "from_dataset",
+    "leakage_candidates",
     "load_datamodels_regression",
     "load_feldman_zhang",
     "load_kronfluence_scores",
@@ -111,6 +125,7 @@ __all__ = [
     "save_dattri_lds",
     "save_feldman_zhang",
     "save_kronfluence_scores",
+    "save_page",
     "save_parquet",
     "save_quanda",
     "save_release",

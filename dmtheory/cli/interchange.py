@@ -1,0 +1,196 @@
+"""Commands for the files of others: import and export."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dmtheory.attribution import Attribution
+from dmtheory.cli import options
+from dmtheory.console import progress_bars
+from dmtheory.files import load_attribution, save_attribution
+from dmtheory.interchange import exports
+from dmtheory.interchange.checking import BAD, check_release
+from dmtheory.interchange.formats import RUNS, SCORES, Request, read
+from dmtheory.interchange.matrices import TAGS, open_arrays, save_arrays
+from dmtheory.interchange.runs import ImportedRuns
+
+_FORMATS = (*RUNS, *SCORES)
+
+
+class Range(click.ParamType):
+    """A range FIRST:END."""
+
+    name = "FIRST:END"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Return both numbers."""
+        try:
+            first, end = (int(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"a range must look like 0:100, got {value!r}", param, ctx)
+        if not 0 <= first < end:
+            self.fail(f"a range must ascend, got {value!r}", param, ctx)
+        return first, end
+
+
+@click.command("import")
+@click.argument("path")
+@click.option("--check", is_flag=True, help="Check files of the release, then stop.")
+@click.option("--format", "name", type=click.Choice(_FORMATS), help="Who wrote it.")
+@click.option("--dataset", default="cifar", show_default=True, help="Of the release.")
+@click.option("--percent", default=50, show_default=True, help="Of the release.")
+@click.option("--split", default="test", show_default=True, help="Whose targets.")
+@click.option("--rows", type=Range(), help="Models to take.")
+@click.option("--targets", type=Range(), help="Targets to take.")
+@click.option("--held-out", type=Range(), help="Models that judge, rows of the file.")
+@click.option("--problem", help="Name of the problem.")
+@click.option("--output", help="The output function, where the format does not say it.")
+@click.option("--n-train", type=int, help="N, where the format does not say it.")
+@click.option(
+    "--units", type=click.Choice(["raw", "standardised"]), help="Of weights, if known."
+)
+@click.option("--outputs", type=options.FILE, help="Outputs beside quanda's subsets.")
+@click.option("--experiment", help="Name of TRAK's experiment.")
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="Store behind a regression."
+)
+@click.option("--num-train", type=int, help="Of the regression's configuration.")
+@click.option("--num-val", type=int, help="Of the regression's configuration.")
+@click.option("--fraction", type=float, help="Subset fraction of estimates.")
+@click.option("--requester-pays", is_flag=True, help="For buckets that ask for it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Attribution file (.npz), or a folder of masks.npy and outputs.npy.",
+)
+@click.option("--report", type=options.FILE, help="Analyse, and write .html or .md.")
+@click.option(
+    "--scores", multiple=True, type=options.FILE, help="Attributions to compare (.npz)."
+)
+@options.as_json
+def import_command(
+    path: str,
+    check: bool,
+    name: str | None,
+    rows: tuple[int, int] | None,
+    requester_pays: bool,
+    out: Path | None,
+    report: Path | None,
+    scores: tuple[Path, ...],
+    as_json: bool,
+    **stated: Any,
+) -> None:
+    """Read what others wrote, check it, or go from a download to a report.
+
+    Nothing is unpickled, and of large files no more is read than is asked for.
+
+    Example: dmtheory import downloads --format release --percent 50
+    --held-out 300000:310000 --targets 0:100 --report report.html
+    """
+    if check:
+        _check(Path(path), as_json)
+        return
+    if name is None:
+        raise click.UsageError(f"format must be stated: {', '.join(_FORMATS)}")
+    given = {"requester_pays": True} if requester_pays else {}
+    found = read(name, Request(path=path, options=given, **stated))
+    if isinstance(found, Attribution):
+        if report is not None or rows is not None:
+            raise click.UsageError("--report and --rows are for masks and outputs")
+        if out is not None:
+            save_attribution(found, out)
+        options.show_values(_described(found, out), as_json)
+        return
+    if rows is not None:
+        found = found.rows(*rows)
+    if stated["held_out"] is not None:
+        found = replace(found, tags=replace(found.tags, held_out=stated["held_out"]))
+    lost = None if out is None else str(save_arrays(found, out))
+    if report is not None:
+        _report(found, report, scores)
+    values = {
+        "models": found.n_models,
+        "examples": found.n_train,
+        "targets": len(found.columns),
+        **found.tags.to_json(),
+        "law": None if found.tags.law is None else str(found.tags.law),
+        "folder": None if out is None else str(out),
+        "lost": lost,
+        "report": None if report is None else str(report),
+    }
+    options.show_values(values, as_json)
+
+
+def _check(path: Path, as_json: bool) -> None:
+    with progress_bars() as progress:
+        findings = check_release(path, progress=progress)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.level:5} {finding.file}: {finding.text}")
+    if any(finding.level == BAD for finding in findings):
+        sys.exit(1)
+
+
+def _report(runs: ImportedRuns, path: Path, scores: tuple[Path, ...]) -> None:
+    # Analyses and figures take seconds to import.
+    from dmtheory.interchange.analysis import analyse
+    from dmtheory.interchange.page import save_page
+
+    others = [(file.stem, load_attribution(file)) for file in scores]
+    save_page(analyse(runs, attributions=others), path)
+
+
+def _described(found: Attribution, out: Path | None) -> dict[str, Any]:
+    return {
+        "estimand": str(found.estimand),
+        "examples": len(found.train_labels),
+        "targets": len(found.target_labels),
+        "method": found.method,
+        "file": None if out is None else str(out),
+    }
+
+
+@click.command("export")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice([*exports.OF_SCORES, *exports.OF_RUNS]),
+    required=True,
+    help="Who is to read it.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to.")
+@click.option("--dataset", default="cifar", show_default=True, help="Of the release.")
+@click.option("--percent", default=50, show_default=True, help="Of the release.")
+@click.option("--split", default="test", show_default=True, help="Whose targets.")
+@click.option("--experiment", default="scores", show_default=True, help="TRAK's name.")
+@click.option("--penalty", default=float("nan"), help="What `lam` says.")
+@options.as_json
+def export_command(
+    path: Path, name: str, out: Path, as_json: bool, **stated: Any
+) -> None:
+    """Write an attribution (.npz), or a folder of an import, as others read it.
+
+    What the format cannot carry is printed.
+
+    Example: dmtheory export datamodel.npz --format parquet --out datamodel.parquet
+    """
+    is_runs = (path / TAGS).is_file()
+    known = exports.OF_RUNS if is_runs else exports.OF_SCORES
+    if name not in known:
+        kind = "masks and outputs" if is_runs else "an attribution"
+        raise click.UsageError(f"{name} does not hold {kind}: {', '.join(known)} do")
+    request = exports.Export(out=out, **stated)
+    lost = (
+        exports.OF_RUNS[name](open_arrays(path), request)
+        if is_runs
+        else exports.OF_SCORES[name](load_attribution(path), request)
+    )
+    values = {"out": str(out), "format": name, "lost": str(lost)}
+    options.show_values(values, as_json)
