@@ -6,7 +6,7 @@ from dmtheory.agreement.lds import Row
 from dmtheory.agreement.scale_free import ScaleCheck
 from dmtheory.rendering.text import format_interval, format_number
 from dmtheory.study.plan import LEVEL
-from dmtheory.study.study import DATAMODEL, SHRUNK, Study
+from dmtheory.study.study import DATAMODEL, SHRUNK, UNSHRUNK, Study
 from dmtheory.study.trainings import AT_ONE, MATCHED
 
 # Slopes within these count as right in scale.
@@ -46,8 +46,8 @@ def _scale(check: ScaleCheck | None) -> str:
 
 def _posted(found: Study) -> str:
     """Say how the datamodel relates to the derivative at 1 and at the matched point."""
-    at_one = _comparison(found, f"{DATAMODEL} on dF/dw {AT_ONE}")
-    matched = _comparison(found, f"{DATAMODEL} on dF/dw {MATCHED}")
+    at_one = _comparison(found, f"{UNSHRUNK} on dF/dw {AT_ONE}")
+    matched = _comparison(found, f"{UNSHRUNK} on dF/dw {MATCHED}")
     if at_one is None or matched is None:
         return ""
     return (

@@ -7,6 +7,9 @@ from dmtheory.agreement.lds import LDSTable, lds, lds_table
 from dmtheory.agreement.scale_free import ScaleCheck
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
+from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
+from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
+from dmtheory.datamodels.estimators.ols import OLS
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.inference.budget import Budget, Score, models_needed
@@ -19,6 +22,9 @@ from dmtheory.study.trainings import MATCHED, Report, Trainings
 from dmtheory.theory.noise_laws import ridge_law
 
 DATAMODEL, SHRUNK = "datamodel", "datamodel shrunk toward influence"
+UNSHRUNK = "unshrunk datamodel"
+# Pairs with which OLS is less noisy than differences of means.
+_PAIRS_AN_EXAMPLE = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,7 @@ def study(
     datamodel = fit_datamodel(responses, estimator=Ridge())
     influences = work.influences()
     derivatives = work.derivatives()
+    unshrunk = fit_datamodel(responses, estimator=_unshrunk(plan, datamodel))
     attributions = {DATAMODEL: datamodel, **influences}
     if influences:
         prior = influences[f"influence {MATCHED}"]
@@ -112,9 +119,9 @@ def study(
         plan=plan,
         seed=seed,
         deterministic=problem.description.deterministic,
-        attributions=attributions | derivatives,
+        attributions=attributions | {UNSHRUNK: unshrunk} | derivatives,
         scale=work.scale(),
-        comparisons=_comparisons(datamodel, influences, derivatives),
+        comparisons=_comparisons(unshrunk, influences, derivatives),
         scores=scores,
         influences=ranked,
         needed=None
@@ -127,6 +134,15 @@ def study(
     )
 
 
+def _unshrunk(plan: StudyPlan, like: Attribution) -> DatamodelEstimator:
+    """Return the estimator whose coefficients have the right size.
+
+    Those of ridge are for predictions: they are shrunk, the more the fewer trainings.
+    """
+    enough = plan.n_pairs >= _PAIRS_AN_EXAMPLE * like.n_train
+    return OLS() if enough else DifferenceOfMeans()
+
+
 def _comparisons(
     datamodel: Attribution,
     influences: dict[str, Attribution],
@@ -136,7 +152,7 @@ def _comparisons(
     found = []
     for name, derivative in derivatives.items():
         rows = derivative.train_labels
-        sides = {DATAMODEL: datamodel}
+        sides = {UNSHRUNK: datamodel}
         same_point = name.replace("dF/dw", "influence")
         if same_point in influences:
             sides[same_point] = influences[same_point]

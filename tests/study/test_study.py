@@ -38,8 +38,8 @@ def slope(study: Study, name: str) -> float:
 
 def test_a_scale_free_training_is_told_by_its_factor(ridge: Study) -> None:
     assert ridge.scale is not None and ridge.scale.scale_free
-    at_one = slope(ridge, "datamodel on dF/dw at w = 1")
-    matched = slope(ridge, "datamodel on dF/dw at w = p·1")
+    at_one = slope(ridge, "unshrunk datamodel on dF/dw at w = 1")
+    matched = slope(ridge, "unshrunk datamodel on dF/dw at w = p·1")
     # Scale-free but for the penalty: dF/dw at 1/2 is twice that at 1.
     assert at_one / matched == pytest.approx(2, rel=0.02)
     # What d/(pN) = .13 leaves; the posted identity would have at_one near 1.
@@ -94,6 +94,17 @@ def test_nothing_is_judged_on_what_it_was_made_of(ridge: Study) -> None:
     seeds = [a.seeds for a in ridge.attributions.values()]
     assert all(1 not in own for own in seeds)  # the evaluation's
     assert ridge.attributions["datamodel"].seeds == frozenset({0})
+
+
+@pytest.mark.parametrize(("n", "method"), [(500, "Difference"), (4000, "OLS")])
+def test_slopes_are_of_coefficients_that_no_penalty_shrinks(
+    n: int, method: str
+) -> None:
+    study = found(LeastSquares(data=table(300, 4, seed=2), ridge=1e-3), n=n)
+    name = "unshrunk datamodel on dF/dw at w = p·1"
+    held = next(c.found for c in study.comparisons if c.name == name)
+    assert held.slope.low < 1.03 < held.slope.high
+    assert study.attributions["unshrunk datamodel"].method.startswith(method)
 
 
 def black_box(step_policy: str) -> BlackBox:
