@@ -14,6 +14,7 @@ from rich.table import Table
 from dmtheory.console import progress_bars, run_command
 from dmtheory.engines.local import process_pool
 from reports.build import build_report
+from validation.cifar10.command import run_cifar10
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
 from validation.multiplicity import LEVEL
@@ -27,6 +28,7 @@ from validation.runner import (
 )
 
 SUITES = {"small": SMALL, "thorough": THOROUGH}
+CIFAR10 = "cifar10"
 SCALES = ("C", "V", "M")
 PROCESSES = 2
 _NUMBER = ("value", "low", "high")
@@ -52,6 +54,10 @@ def list_claims() -> None:
 @click.option("--scale", help="Scales among C, V, M, separated by commas.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the run.")
 @click.option("--budget", help="Begin no entry after this long, such as 25m or 90s.")
+@click.option("--plan", is_flag=True, help="cifar10: print how the budget is split.")
+@click.option("--rehearse", is_flag=True, help="cifar10: few images, on the CPU.")
+@click.option("--data", type=click.Path(path_type=Path), help="CIFAR-10's files.")
+@click.option("--device", help="cifar10: the GPU, `cuda` by default.")
 def run(
     suite: str,
     out: Path | None,
@@ -59,21 +65,26 @@ def run(
     scale: str | None,
     seed: int,
     budget: str | None,
+    **of_cifar10: Any,
 ) -> int:
     """Run SUITE and write results.json, environment.json and report.html.
 
-    `small` takes two minutes, `thorough` has all claims and may take an hour.
+    `small` takes two minutes, `thorough` has all claims and may take an hour,
+    `cifar10` takes its budget (25m) on a GPU and goes on when called again with more.
 
     The exit status is 1 when a verdict differs from the expected one.
 
     Example: python -m validation run small --claims bridge,sample-mean
     """
-    if suite not in SUITES:
+    if suite not in {*SUITES, CIFAR10}:
         raise click.UsageError(
-            f"suite must be one of {', '.join(SUITES)}; got {suite!r}"
+            f"suite must be one of {', '.join(SUITES)}, {CIFAR10}; got {suite!r}"
         )
     if seed < 0:
         raise click.UsageError(f"seed must be >= 0, got {seed}")
+    _check_belongs(suite, of_cifar10, {"claims": claims, "scale": scale})
+    if suite == CIFAR10:
+        return _run_cifar10(out, seed, budget, **of_cifar10)
     chosen = _choose(claims, tuple(CLAIMS), "claims")
     scales = _choose(scale, SCALES, "scale")
     folder = out or Path("runs") / suite / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
@@ -116,6 +127,41 @@ def run(
     if out is None:
         point_latest(folder)
     return _print_verdicts(result, page)
+
+
+def _check_belongs(
+    suite: str, of_cifar10: dict[str, Any], of_others: dict[str, Any]
+) -> None:
+    foreign = of_others if suite == CIFAR10 else of_cifar10
+    given = [f"--{name}" for name, value in foreign.items() if value]
+    if given:
+        raise click.UsageError(f"{given[0]} is no option of the suite {suite}")
+
+
+def _run_cifar10(
+    out: Path | None,
+    seed: int,
+    budget: str | None,
+    *,
+    plan: bool,
+    rehearse: bool,
+    data: Path | None,
+    device: str | None,
+) -> int:
+    seconds = _seconds(budget or ("60s" if rehearse else "25m"))
+    torch.set_num_threads(1)
+    with progress_bars() as progress:
+        return run_cifar10(
+            budget=seconds,
+            out=out,
+            seed=seed,
+            rehearse=rehearse,
+            plan_only=plan,
+            data=data,
+            device=device or "cuda",
+            report=progress,
+            console=Console(width=None if sys.stdout.isatty() else 120),
+        )
 
 
 def _seconds(text: str) -> float:

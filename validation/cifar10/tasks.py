@@ -1,0 +1,93 @@
+"""What is done between trainings: attributions at a few models, fits at scale."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from dmtheory.agreement.subset_outputs import evaluation_of
+from dmtheory.datamodels.estimators.ridge import Ridge
+from dmtheory.datamodels.estimators.target_blocks import TargetBlocks
+from dmtheory.datamodels.fit import fit_datamodel
+from validation.cifar10.archive import Archive
+from validation.cifar10.attributions import POINTS, attribute
+from validation.cifar10.images import MOST_FOR_LASSO, estimates
+from validation.cifar10.ledger import Ledger
+from validation.cifar10.plan import Speed, Task
+from validation.cifar10.works import (
+    GROUPS,
+    IMAGES,
+    REGRESSION,
+)
+from validation.claims.why_datamodels_win import SEEDS
+
+# Targets of one block of the fit at scale.
+_BLOCK = 1000
+
+
+def tasks(archive: Archive, speed: Speed) -> list[Task]:
+    """Return all tasks, in order of worth."""
+    sizes = archive.sizes
+    trainings = max(SEEDS) * speed.seconds_a_model[GROUPS]
+    found = [
+        Task(
+            name=point,
+            seconds=trainings + sizes.analysis_seconds,
+            serves="why-datamodels-win: "
+            + ", ".join((*sizes.rules, "TRAK", "gradient product")),
+        )
+        for point in POINTS
+    ]
+    fit = Task(
+        name=REGRESSION,
+        seconds=sizes.analysis_seconds,
+        serves="ridge and LASSO of all margins, timed",
+    )
+    return [*found, fit]
+
+
+def do_task(
+    name: str, archive: Archive, ledger: Ledger, tick: Callable[[], None]
+) -> None:
+    """Do a task and note it; what is left out of it says why."""
+    if name == REGRESSION:
+        ledger.throughput[REGRESSION] = regress(archive)
+    else:
+        ledger.notes |= attribute(
+            name,
+            archive.subjects,
+            evaluation_of(archive.responses(GROUPS)),
+            archive.folder,
+            archive.sizes,
+            seed=archive.seed,
+            tick=tick,
+        )
+    ledger.finished.append(name)
+
+
+def regress(archive: Archive) -> dict[str, float | str]:
+    """Fit ridge to every margin, and the LASSO where it fits in memory; time both."""
+    responses = archive.read(IMAGES)
+    clock = time.perf_counter()
+    fitted = fit_datamodel(
+        responses, estimator=TargetBlocks(estimator=Ridge(), size=_BLOCK)
+    )
+    seconds = time.perf_counter() - clock
+    n_train, n_targets = fitted.scores.shape
+    found: dict[str, float | str] = {
+        "images": n_train,
+        "test images": n_targets,
+        "models": responses.n_models,
+        "ridge seconds": seconds,
+        "ridge": fitted.method,
+    }
+    if n_train <= MOST_FOR_LASSO:
+        clock = time.perf_counter()
+        lasso = estimates(archive)["LASSO"]
+        found["LASSO seconds"] = time.perf_counter() - clock
+        found["LASSO"] = lasso.method
+    return found | {"targets with a finite fit": int(_finite(fitted.scores))}
+
+
+def _finite(scores: torch.Tensor) -> int:
+    return int(torch.isfinite(scores).all(0).sum())
