@@ -175,7 +175,7 @@ class Cifar(Placed):
         weights = weights.to(device)
         if self.groups is not None:
             weights = weights[:, torch.tensor(self.groups, device=device)]
-        yield from self.on(device, _trainer_on).train(weights, seeds.to(device))
+        yield from self.on(device, _trainer_on).train(weights, seeds.cpu())
 
     @cached_property
     def network(self) -> Described:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.training.images.plan import Plan
-from dmtheory.training.images.stock import Stock, in_layout
+from dmtheory.training.images.stock import Stock
 
 BatchLoss = Callable[..., Tensor]
 
@@ -31,11 +31,9 @@ class Lane:
         batch, n_groups = stock.recipe.batch_size, len(stock.recipe.groups)
         self.stock, self.loss = stock, loss
         module = stock.module
+        # Copies keep the layout of the module's filters.
         self.values = [
-            in_layout(module.get_parameter(n).detach().clone())
-            if module.get_parameter(n).ndim == 4
-            else module.get_parameter(n).detach().clone()
-            for n in stock.names
+            module.get_parameter(name).detach().clone() for name in stock.names
         ]
         self.velocities = [torch.zeros_like(value) for value in self.values]
         self.buffers = {n: b.clone() for n, b in module.named_buffers()}

@@ -72,7 +72,7 @@ def plans(
         recipe: The recipe.
         ids: Stable numbers of the images, on the device.
         weights: One weight vector a model, on the device; 0 or 1 in subset mode.
-        seeds: One training seed a model, on the device.
+        seeds: One training seed a model, on the CPU.
         mode: "subset" visits what has weight 1, "weighted" visits all.
         normalisation: "sum" or "count".
         side: Side of an image in pixels.
@@ -81,8 +81,8 @@ def plans(
     Returns:
         One plan a model.
     """
-    # Seeds are made on the CPU, where the counter's ids are.
-    streams = model_seeds(0, seeds.cpu(), Purpose.ORDER).to(ids.device)
+    streams = model_seeds(0, seeds, Purpose.ORDER).to(ids.device)
+    seeds = seeds.to(ids.device)
     present = weights > 0 if mode == "subset" else torch.ones_like(weights).bool()
     scales = normaliser(weights, normalisation) * present.sum(1)
     pieces: list[list[tuple[Tensor, ...]]] = [[] for _ in seeds]

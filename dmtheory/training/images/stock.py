@@ -149,7 +149,7 @@ def initial(stock: Stock, seed: Int64[Tensor, " 1"]) -> Float[Tensor, " params"]
 
     The global generator is seeded and restored afterwards.
     """
-    draw = int(model_seeds(0, seed.cpu(), Purpose.INITIALISATION))
+    draw = int(model_seeds(0, seed, Purpose.INITIALISATION))
     with _seeded(draw):
         module = stock.recipe.network(stock.n_classes)
     found = [module.get_parameter(name).detach().flatten() for name in stock.names]

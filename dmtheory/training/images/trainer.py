@@ -54,7 +54,7 @@ class Trainer:
 
         Args:
             weights: On the device.
-            seeds: On the device.
+            seeds: On the CPU: reading them must not wait for the device.
         """
         size = len(self.lanes)
         for w, s in zip(weights.split(size), seeds.split(size), strict=True):
@@ -65,7 +65,7 @@ class Trainer:
     def _load(self, weights: Tensor, seeds: Tensor) -> None:
         stock = self.stock
         # First, while the device is still busy with the models before.
-        starts = [initial(stock, seed) for seed in seeds.cpu().split(1)]
+        starts = [initial(stock, seed) for seed in seeds.split(1)]
         found = plans(
             stock.recipe,
             stock.ids,

@@ -1,12 +1,13 @@
 """The trainer of image classifiers against plain torch, and against itself."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import plain_torch
 import pytest
 import torch
-from samples import weight_rows
+from samples import unchecked, weight_rows
 from torch import Tensor
 
 from dmtheory.data import synthetic_images
@@ -239,4 +240,19 @@ def test_where_the_compiler_fails_steps_go_on_without_it(
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.warns(RuntimeWarning, match="could not be compiled"):
         found = problem(SMOOTH, execution=CompiledInTurn()).respond(weights, SEEDS[:1])
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", [FIDELITY, THROUGHPUT, SMOOTH])
+def test_compiled_steps_are_the_plain_ones_before_they_are_fused(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler's own record of the loss and its gradient, bit by bit."""
+    recorded = partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", recorded)
+    weights = masks(2, seed=8)
+    expected = problem(recipe).respond(weights, SEEDS)
+    with unchecked():
+        found = problem(recipe, execution=CompiledInTurn()).respond(weights, SEEDS)
     assert torch.equal(found, expected)
