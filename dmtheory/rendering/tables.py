@@ -183,7 +183,7 @@ def _is_number(text: str) -> bool:
 
 
 def _latex_text(text: str) -> str:
-    raised = _POWERS.split(text.replace("`", ""))
+    raised = _POWERS.split(" ".join(text.replace("`", "").split()))
     pieces = [
         f"$10^{{{piece.translate(_PLAIN)}}}$" if index % 2 else _tex_escaped(piece)
         for index, piece in enumerate(raised)
@@ -192,4 +192,4 @@ def _latex_text(text: str) -> str:
 
 
 def _tex_escaped(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in " ".join(text.split(" ")))
+    return "".join(_TEX.get(sign, sign) for sign in text)

@@ -43,7 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "method": "central differences",
         }
         for name, point in (
-            ("datamodel", "S ~ Bernoulli(0.5)"),
+            ("datamodel", "S ~ Bernoulli(0.999)"),
             ("influence", "w = 0.5·1"),
             ("leave-one-out", "w = 1"),
             (
