@@ -1,0 +1,116 @@
+"""Calling a datamodel estimator, and reading what it returns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dmtheory.testing.comparing import check_same
+from dmtheory.testing.properties import Declared, Violation
+from dmtheory.testing.strategies.studies import Study
+
+# Standard errors by which an estimate may be off where nothing is drawn.
+EXACT_ERRORS = 5.0
+# The same where masks are drawn: below 1e-8 an entry for t with 40 degrees of freedom.
+DRAWN_ERRORS = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """What an estimator returned, as float64 tensors.
+
+    Attributes:
+        scores: [train, targets].
+        stderr: Their standard errors, None where it has none.
+        intercept: [targets], None where it has none.
+    """
+
+    scores: Tensor
+    stderr: Tensor | None
+    intercept: Tensor | None
+
+    def spread(self, errors: float) -> Tensor | None:
+        """Return so many standard errors."""
+        return None if self.stderr is None else errors * self.stderr
+
+
+def fitted(declared: Declared, study: Study) -> Fitted:
+    """Call the estimator on copies of a study.
+
+    Returns:
+        What it returned.
+
+    Raises:
+        Violation: If it returns no matrix [train, targets], or one that is not finite.
+    """
+    found = declared(study.masks.clone(), study.outputs.clone(), study.design)
+    scores = as_scores(found)
+    expected = study.masks.shape[1], study.outputs.shape[1]
+    if tuple(scores.shape) != expected:
+        raise Violation(
+            f"scores must have shape {expected} (train, targets), got "
+            f"{tuple(scores.shape)}"
+        )
+    if not bool(torch.isfinite(scores).all()):
+        raise Violation("scores must be finite, got some that are not")
+    return Fitted(
+        scores=scores,
+        stderr=_optional(found, "stderr"),
+        intercept=_optional(found, "intercept"),
+    )
+
+
+def as_scores(found: Any) -> Tensor:
+    """Return the scores of a result: an `Attribution`, or the array itself."""
+    scores = getattr(found, "scores", found)
+    return torch.as_tensor(scores).detach().cpu().double()
+
+
+def _optional(found: Any, name: str) -> Tensor | None:
+    value = getattr(found, name, None)
+    return None if value is None else torch.as_tensor(value).detach().cpu().double()
+
+
+def check_scores(
+    declared: Declared,
+    study: Study,
+    found: Fitted,
+    expected: Tensor,
+    *,
+    errors: float = 0.0,
+    what: str = "scores",
+) -> None:
+    """Raise unless scores are as expected within the stated error.
+
+    Args:
+        declared: States the numerical error, relative to scores and outputs.
+        study: What was fitted to.
+        found: What came, perhaps with standard errors.
+        expected: What should have come.
+        errors: So many standard errors are allowed on top.
+        what: Name in the message.
+
+    Raises:
+        Violation: If they are not.
+    """
+    check_same(
+        found.scores,
+        expected,
+        what,
+        tolerance=declared.tolerance,
+        size=variation(study),
+        spread=found.spread(errors) if errors else None,
+    )
+
+
+def variation(study: Study) -> float:
+    """Return the largest distance of an output from its target's mean."""
+    return (study.outputs - study.outputs.mean(0)).abs().max().item()
+
+
+def limit_of(declared: Declared, beta: Tensor, variance: float) -> Tensor:
+    """Return what the estimator says it estimates where beta is the truth."""
+    if declared.limit is None:
+        return beta
+    return torch.as_tensor(declared.limit(beta, variance)).double()
