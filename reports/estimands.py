@@ -11,7 +11,10 @@ _LINE = re.compile(
     r"(?P<unit>per weight|per epsilon), normalisation (?P<normalisation>\w+), "
     r"(?P<steps>\w+) steps, (?P<seeds>\d+) seed\(s\) a weight vector"
 )
-_SUBSETS = re.compile(r"(?P<average>averaged over )?S ~ (?P<law>.+)\((?P<p>[^()]+)\)")
+_SUBSETS = re.compile(
+    r"(?P<average>averaged over )?S ~ (?P<law>.+)\((?P<p>[^()]+)\)"
+    r"( and the example's own weight)?"
+)
 _LEVEL = re.compile(r"w = (?P<c>[\d.e+-]+)(?:·1)?")
 _Explained = tuple[str, tuple[str, ...]]
 _UNITS = {
