@@ -278,11 +278,10 @@ def _digits_full_batch() -> Network:
     return Network(make_module=MLP((64, 8, 10)), data=data, training=steps)
 
 
-def _digits_targets() -> Network:
+def _digits_targets(normalisation: Normalisation) -> Network:
     """Return the smooth digits with many targets, of which few are in doubt."""
-    return Network(
-        make_module=MLP((64, 16, 10)), data=digits(n_targets=600), training=SMOOTH
-    )
+    data = digits(n_targets=600)
+    return replace(_digits(normalisation), data=data)
 
 
 def leaked_digits() -> PlantedCopies:
@@ -341,7 +340,10 @@ THOROUGH: dict[str, Setting] = {
         _digits_full_batch, "A tanh network 64-8-10 by full-batch momentum, to its end."
     ),
     "digits-sum-targets": _tiny(
-        _digits_targets, "The digits network and six hundred targets."
+        partial(_digits_targets, "sum"), "The digits network and six hundred targets."
+    ),
+    "digits-count-targets": _tiny(
+        partial(_digits_targets, "count"), "The same, each loss divided by N."
     ),
     "noisy-sum": _tiny(
         NoisySum, "A noisy sum of twenty weights, known in closed form."

@@ -28,6 +28,12 @@ DISTANCE = 0.05
 AMBIGUOUS = (0.2, 0.8)
 TRIED, LEAST_TARGETS = 64, 3
 GROUP_SEEDS, GROUP_STEP = 100, 0.5
+# Where accuracy is differentiated. The records have no such targets: 64 seeds agree on
+# all but one of 240, so that margins alone are compared there.
+OF_ACCURACY = {
+    "digits-sum": "digits-sum-targets",
+    "digits-count": "digits-count-targets",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,9 +88,11 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         ),
     )
     estimates = {"pathwise": exact}
-    accuracy, blocked = _of_accuracy(laboratory, f"{name}-targets")
-    if accuracy is not None:
-        estimates["accuracy"] = accuracy
+    blocked = ""
+    if name in OF_ACCURACY:
+        accuracy, blocked = _of_accuracy(laboratory, OF_ACCURACY[name])
+        if accuracy is not None:
+            estimates["accuracy"] = accuracy
     return Evidence(
         estimates=estimates,
         references={"differences": slope},
@@ -174,7 +182,11 @@ CLAIM = Claim(
     ),
     source="Theory section 4 (dominated convergence)",
     expected=SUPPORTED,
-    entries=(Entry(scale="M", problem="digits-sum", suite="thorough"),),
+    entries=(
+        Entry(scale="M", problem="digits-sum", suite="thorough"),
+        Entry(scale="M", problem="digits-count", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
+    ),
     measure=measure,
     judge=judge,
     drawn=drawn,
