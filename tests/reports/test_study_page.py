@@ -1,10 +1,7 @@
-"""Studies in the page of a run: their figures, tables and words, also in a browser."""
+"""Studies in the page of a run: their figures, their tables and their words."""
 
 import copy
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from reports import build_report
 
 Json = dict[str, Any]
 Write = Callable[[Json], Path]
-PHONE = 390
 
 
 def check(scale_free: bool | None, change: float, half: float) -> Json:
@@ -173,59 +169,3 @@ def test_every_mark_stands_out_from_its_ground(html: str, scheme: int) -> None:
         for ground in ("--paper", "--raised"):
             ends = sorted(map(luminance, (colours[mark], colours[ground])))
             assert (ends[1] + 0.05) / (ends[0] + 0.05) >= 3, (mark, ground)
-
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-# Measures the page in a frame as wide as a phone, from outside it: the page's own
-# policy runs no script.
-MEASURE = """<!doctype html><meta charset="utf-8"><iframe id="f" width="{width}"
-height="900" src="report.html"></iframe><p id="out">nothing</p><script>
-document.getElementById("f").onload = () => {{
-  const page = document.getElementById("f").contentDocument;
-  for (const one of page.querySelectorAll("details")) one.open = true;
-  const root = page.documentElement;
-  const drawn = [...page.querySelectorAll(".plates svg.figure")].map(one => {{
-    const box = one.getBoundingClientRect();
-    const texts = [...one.querySelectorAll("text")].map(t => t.getBoundingClientRect());
-    return [box.left, box.right, Math.min(...texts.map(t => t.left)),
-      Math.max(...texts.map(t => t.right)), Math.min(...texts.map(t => t.height))];
-  }});
-  document.getElementById("out").textContent = JSON.stringify(
-    {{scroll: root.scrollWidth, client: root.clientWidth, drawn}});
-}};
-</script>"""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no chromium to look at the page with")
-@pytest.mark.parametrize("width", [PHONE, 1280])
-def test_a_browser_shows_figures_inside_the_page(
-    write_run: Write, with_studies: Json, tmp_path: Path, width: int
-) -> None:
-    folder = build_report(write_run(with_studies)).parent
-    (folder / "measure.html").write_text(MEASURE.format(width=width))
-    done = subprocess.run(
-        [
-            str(BROWSER),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--allow-file-access-from-files",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            (folder / "measure.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    out = re.search(r'<p id="out">(.*?)</p>', done.stdout)
-    assert out is not None
-    found = json.loads(out.group(1))
-    assert found["scroll"] <= found["client"], "the page scrolls sideways"
-    assert len(found["drawn"]) == 4
-    for left, right, first, last, height in found["drawn"]:
-        assert 0 <= left < right <= found["client"]
-        assert left - 1 <= first and last <= right + 1, "a label leaves its figure"
-        assert height > 9, "labels are too small to read"
