@@ -25,8 +25,13 @@ def check_images(data: Dataset) -> None:
             f"{data.x_train.dtype} {shape}: use dmtheory.data.cifar10 or "
             "synthetic_images"
         )
-    if data.y_train.is_floating_point() or int(data.y_train.min()) < 0:
-        raise ValueError(f"data must have classes 0, 1, ..., got {data.y_train.dtype}")
+    for y in (data.y_train, data.y_target, data.y_held_out):
+        whole = not y.is_floating_point()
+        if not whole or int(y.min()) < 0 or int(y.max()) >= n_classes(data):
+            raise ValueError(
+                f"data must have classes 0 to {n_classes(data) - 1}, got {y.dtype} "
+                f"from {y.min().item():g} to {y.max().item():g}"
+            )
 
 
 def check_groups(

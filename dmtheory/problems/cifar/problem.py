@@ -21,11 +21,11 @@ from dmtheory.problems.cifar.checking import (
     check_smooth,
     n_classes,
 )
+from dmtheory.problems.cifar.differentiable import ByNetwork
 from dmtheory.problems.outputs import OF_CLASSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
 from dmtheory.training.images.lane import Lane
-from dmtheory.training.images.measuring import logits
-from dmtheory.training.images.pixels import channels_last
+from dmtheory.problems.cifar.measuring import TestSet, measured
 from dmtheory.training.images.plan import MODES, STEP_POLICY, Mode
 from dmtheory.training.images.precision import Precision
 from dmtheory.training.images.recipe import Recipe
@@ -37,7 +37,7 @@ from dmtheory.weighting import NORMALISATIONS, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Cifar(Placed):
+class Cifar(Placed, ByNetwork):
     """Image classifiers trained by a recipe; the margin is their output by default.
 
     The objective is J(theta; w) = (1/W) sum_j w_j l_j(theta) + R(theta). Subset mode
@@ -127,9 +127,9 @@ class Cifar(Placed):
         seeds: Int64[Tensor, " models"],
     ) -> tuple[Float[Tensor, "models targets"], Quality]:
         """Return what `respond` does, with loss and accuracy on all test images."""
-        measured = [self._measured(lane) for lane in self.trained(weights, seeds)]
-        outputs = torch.stack([found for found, _ in measured]).to(weights.device)
-        columns = torch.cat([quality for _, quality in measured]).to(weights.device)
+        rows = [self._measured(lane) for lane in self.trained(weights, seeds)]
+        outputs = torch.stack([found for found, _ in rows]).to(weights.device)
+        columns = torch.cat([quality for _, quality in rows]).to(weights.device)
         return outputs, Quality(loss=columns[:, 0], accuracy=columns[:, 1])
 
     def fit(
@@ -192,73 +192,16 @@ class Cifar(Placed):
         self._check_differentiable()
         return as_network(self.description, self.data, self.recipe, self.output)
 
-    def predictions(
-        self, params: Float[Tensor, " params"]
-    ) -> Float[Tensor, "train classes"]:
-        """Return the logits at every training image, unmoved."""
-        return self.network.predictions(params)
-
-    def features(self, device: torch.device) -> Tensor:
-        """Return the training images on a device."""
-        return self.network.features(device)
-
-    def predictions_at(
-        self, params: Float[Tensor, " params"], x: Tensor
-    ) -> Float[Tensor, "rows classes"]:
-        """Return the logits at any images."""
-        return self.network.predictions_at(params, x)
-
-    def prediction_losses(
-        self, predictions: Float[Tensor, "train classes"]
-    ) -> Float[Tensor, " train"]:
-        """Return the loss at every training image."""
-        return self.network.prediction_losses(predictions)
-
-    @property
-    def n_labels(self) -> int | None:
-        """Number of classes."""
-        return self.network.n_labels
-
-    def label_losses(
-        self, predictions: Float[Tensor, "rows classes"], labels: Tensor
-    ) -> Float[Tensor, " rows"]:
-        """Return the loss of each prediction if its label were this."""
-        return self.network.label_losses(predictions, labels)
-
-    def target_outputs(
-        self, params: Float[Tensor, " params"]
-    ) -> Float[Tensor, " targets"]:
-        """Return the output at every target."""
-        return self.network.target_outputs(params)
-
-    def targets(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return the targets on a device, with their classes."""
-        return self.network.targets(device)
-
-    def outputs_at(
-        self, params: Float[Tensor, " params"], x: Tensor, y: Tensor
-    ) -> Float[Tensor, " rows"]:
-        """Return the output at any images with their classes."""
-        return self.network.outputs_at(params, x, y)
-
-    def penalty(self, params: Float[Tensor, " params"]) -> Float[Tensor, ""]:
-        """Return R(theta) = weight_decay/2 |theta|^2."""
-        return self.network.penalty(params)
-
     def _measured(self, lane: Lane) -> tuple[Tensor, Tensor]:
         """Return outputs at the targets, and loss and accuracy on test images."""
-        trainer = self.on(lane.stock.device, _trainer_on)
-        views = self.on(lane.stock.device, _test_on)
-
-        def at(images: Tensor) -> Tensor:
-            evaluated = trainer.evaluated
-            return logits(trainer.stock, evaluated, lane.state(), images).double()
-
-        seen = at(views.images)
-        quality = Quality.of_classes(seen[None], views.classes)
-        toward = seen if views.targets is None else at(views.targets)
-        measure = OF_CLASSES[self.output]
-        return measure(toward, views.target_classes), quality.columns()
+        device = lane.stock.device
+        return measured(
+            lane.stock,
+            self.on(device, _trainer_on).evaluated,
+            lane.state(),
+            self.on(device, _test_on),
+            OF_CLASSES[self.output],
+        )
 
     def _check_differentiable(self) -> None:
         check_smooth(self.recipe)
@@ -269,25 +212,8 @@ class Cifar(Placed):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Shown:
-    """Test images on a device; no targets where these are all of them."""
-
-    images: Tensor
-    classes: Tensor
-    targets: Tensor | None
-    target_classes: Tensor
-
-
-def _test_on(problem: Cifar, device: torch.device) -> _Shown:
-    data = problem.data
-    apart = data.x_target is not data.x_held_out
-    return _Shown(
-        images=channels_last(data.x_held_out).to(device),
-        classes=data.y_held_out.to(device),
-        targets=channels_last(data.x_target).to(device) if apart else None,
-        target_classes=data.y_target.to(device),
-    )
+def _test_on(problem: Cifar, device: torch.device) -> TestSet:
+    return TestSet.of(problem.data, device)
 
 
 def _trainer_on(problem: Cifar, device: torch.device) -> Trainer:

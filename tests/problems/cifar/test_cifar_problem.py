@@ -181,6 +181,10 @@ def test_its_digest_knows_what_changes_numbers() -> None:
         ({"dtype": torch.int8}, "dtype must be torch.float64, float32"),
         ({"models_at_once": 0}, "models_at_once must be at least 1"),
         ({"data": digits(n_train=20)}, "data must have uint8 images of shape"),
+        (
+            {"data": replace(DATA, class_names=("a", "b"))},
+            "data must have classes 0 to 1",
+        ),
         ({"groups": (0, 1)}, "groups must number every image"),
         ({"groups": (0, 2) * 6}, "groups must number every image"),
         ({"groups": (0, 1) * 6, "group_labels": ("a",)}, "group_labels must have one"),
