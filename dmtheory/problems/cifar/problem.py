@@ -22,10 +22,10 @@ from dmtheory.problems.cifar.checking import (
     n_classes,
 )
 from dmtheory.problems.cifar.differentiable import ByNetwork
+from dmtheory.problems.cifar.measuring import TestSet, measured
 from dmtheory.problems.outputs import OF_CLASSES
 from dmtheory.problems.quality import OF_CLASSIFIERS, Quality
 from dmtheory.training.images.lane import Lane
-from dmtheory.problems.cifar.measuring import TestSet, measured
 from dmtheory.training.images.plan import MODES, STEP_POLICY, Mode
 from dmtheory.training.images.precision import Precision
 from dmtheory.training.images.recipe import Recipe
