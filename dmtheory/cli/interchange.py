@@ -16,7 +16,9 @@ from dmtheory.interchange import exports
 from dmtheory.interchange.checking import BAD, check_release
 from dmtheory.interchange.formats import RUNS, SCORES, Request, read
 from dmtheory.interchange.matrices import TAGS, open_arrays, save_arrays
+from dmtheory.interchange.own_responses import runs_of_responses
 from dmtheory.interchange.runs import ImportedRuns
+from dmtheory.responses.responses import load_responses
 
 _FORMATS = (*RUNS, *SCORES)
 
@@ -175,22 +177,29 @@ def _described(found: Attribution, out: Path | None) -> dict[str, Any]:
 def export_command(
     path: Path, name: str, out: Path, as_json: bool, **stated: Any
 ) -> None:
-    """Write an attribution (.npz), or a folder of an import, as others read it.
+    """Write an attribution (.npz), a run, or a folder of an import, as others read it.
 
     What the format cannot carry is printed.
 
     Example: dmtheory export datamodel.npz --format parquet --out datamodel.parquet
     """
-    is_runs = (path / TAGS).is_file()
+    is_store = (path / "zarr.json").is_file()
+    is_runs = is_store or (path / TAGS).is_file()
     known = exports.OF_RUNS if is_runs else exports.OF_SCORES
     if name not in known:
         kind = "masks and outputs" if is_runs else "an attribution"
         raise click.UsageError(f"{name} does not hold {kind}: {', '.join(known)} do")
     request = exports.Export(out=out, **stated)
     lost = (
-        exports.OF_RUNS[name](open_arrays(path), request)
+        exports.OF_RUNS[name](_models(path, is_store), request)
         if is_runs
         else exports.OF_SCORES[name](load_attribution(path), request)
     )
     values = {"out": str(out), "format": name, "lost": str(lost)}
     options.show_values(values, as_json)
+
+
+def _models(path: Path, is_store: bool) -> ImportedRuns:
+    if is_store:
+        return runs_of_responses(load_responses(str(path)))
+    return open_arrays(path)

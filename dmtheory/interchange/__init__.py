@@ -36,6 +36,7 @@ from dmtheory.interchange.matrices import (
     save_release,
     save_trak,
 )
+from dmtheory.interchange.own_responses import runs_of_responses
 from dmtheory.interchange.page import as_html, as_markdown, save_page
 from dmtheory.interchange.quanda_files import load_quanda_subsets, open_quanda
 from dmtheory.interchange.release import open_release, open_release_logits
@@ -118,6 +119,7 @@ __all__ = [
     "regression_of_runs",
     "replicates_in",
     "responses_of_runs",
+    "runs_of_responses",
     "save_arrays",
     "save_bergson",
     "save_datamodel_weights",

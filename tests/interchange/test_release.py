@@ -81,8 +81,15 @@ def test_a_streamed_fit_is_that_of_the_arrays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = write_release(tmp_path)
-    # Blocks of 10 rows, the last of another length.
+    # Blocks of 10 rows, the last of another length; never more are read at once.
     monkeypatch.setattr(runs_module, "_BLOCK_BYTES", 10 * N_TRAIN)
+    plain, most = runs_module.read_numbers, []
+
+    def counting(rows: object, numbers: np.ndarray) -> np.ndarray:
+        most.append(len(numbers))
+        return plain(rows, numbers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runs_module, "read_numbers", counting)
     runs = open_release(tmp_path, dataset="cifar", percent=50, held_out=HELD_OUT)
     fitted, _ = runs.split()
     fitted = fitted.rows(0, FIT - 3)
@@ -99,6 +106,7 @@ def test_a_streamed_fit_is_that_of_the_arrays(
         assert torch.allclose(ours.intercept, whole.intercept, atol=1e-10)
         assert ours.estimand.point == whole.estimand.point
         assert ours.n_models == FIT - 3
+    assert max(most) == 10
     # An independent solution: centred coefficients of numpy's least squares.
     x = written.masks[: FIT - 3] - written.masks[: FIT - 3].mean(0)
     y = written.margins[: FIT - 3].astype(np.float64)

@@ -13,9 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_release import fixed_size_masks
-from samples import an_attribution
+from samples import a_description, an_attribution, responses_of
 
 from dmtheory import Attribution, Point
+from dmtheory.designs import Bernoulli, ComplementaryPairs, CoordinatePairs, FixedSize
 from dmtheory.interchange import (
     ImportedRuns,
     Lost,
@@ -34,6 +35,7 @@ from dmtheory.interchange import (
     open_release,
     open_runs_zarr,
     open_trak,
+    runs_of_responses,
     save_arrays,
     save_bergson,
     save_datamodel_weights,
@@ -325,3 +327,25 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
     for load in (load_safetensors, load_parquet, load_zarr, open_runs_zarr):
         with pytest.raises(ValueError, match="nothing"):
             load(tmp_path / "nothing")
+
+
+def test_own_responses_are_exported(tmp_path: Path) -> None:
+    outputs = torch.randn(40, 3, dtype=torch.float64)
+    outputs[7] = torch.nan
+    for design, law in (
+        (FixedSize(size=5, n_models=40, seed=3), "fixed size"),
+        (Bernoulli(p=0.3, n_models=40, seed=3), "Bernoulli"),
+        (ComplementaryPairs(n_pairs=20, seed=3), None),
+    ):
+        responses = responses_of(design, outputs, a_description(12, 3))
+        runs = runs_of_responses(responses)
+        kept = [k for k in range(40) if k != 7]
+        masks, values = runs.all_rows()
+        assert torch.equal(masks, responses.weights()[kept])
+        assert torch.equal(values, outputs[kept])
+        assert (runs.tags.law and runs.tags.law.law) == law
+        assert runs.tags.output == "margin" and runs.tags.normalisation == "sum"
+    pair = CoordinatePairs(at=1.0, steps=(0.1,), coordinates=(0,))
+    derivatives = responses_of(pair, outputs[:2], a_description(12, 3))
+    with pytest.raises(TypeError, match="random subsets"):
+        runs_of_responses(derivatives)
