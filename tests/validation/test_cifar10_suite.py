@@ -34,7 +34,7 @@ from validation.cifar10.works import (
 )
 
 Json = dict[str, Any]
-BUDGET = 149.0
+BUDGET = 239.0
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from typing import Any
 
 from validation.cifar10.archive import Archive
 from validation.cifar10.group_claims import GroupClaim, group_claims
-from validation.cifar10.image_claims import ImageClaim, image_claims
+from validation.cifar10.image_claim import ImageClaim
+from validation.cifar10.image_claims import image_claims
 from validation.claim import Claim, Entry, Evidence
 from validation.claims import CLAIMS
 from validation.controls import CONTROLS, Control

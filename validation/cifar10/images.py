@@ -8,9 +8,12 @@ from validation.cifar10.archive import Archive
 from validation.cifar10.attributions import PRODUCT, TRAK, place_of
 from validation.cifar10.players import carried
 from validation.cifar10.works import IMAGES, INFLUENCE_AT_HALF, SINGLE
+from validation.claim import Evidence
 
 RIDGE, LASSO, SHRUNK = "ridge", "LASSO", "ridge toward influence"
 INFLUENCE = "influence"
+# Test images that leaks and groups are looked for in.
+WIDE = 1000
 # The LASSO holds up to three Gram matrices of the images.
 MOST_FOR_LASSO = 10_000
 
@@ -50,11 +53,23 @@ def estimates(archive: Archive) -> dict[str, Attribution]:
     return found
 
 
-def wide_datamodel(archive: Archive, n_targets: int) -> Attribution:
-    """Return the ridge datamodel on more targets than are judged, without its units."""
+def wide_datamodel(archive: Archive) -> Attribution:
+    """Return the ridge datamodel on more targets than are judged."""
+    n_targets = min(WIDE, archive.subjects.data.n_targets)
 
     def make() -> Attribution:
         responses = archive.read(IMAGES, n_targets)
         return fit_datamodel(responses, estimator=Ridge())
 
     return archive.made(("datamodel", SINGLE, n_targets), make)
+
+
+def of_many_targets(archive: Archive) -> Evidence:
+    """Take the datamodel of many test images, others of those that are judged."""
+    datamodel, kept = wide_datamodel(archive), estimates(archive)
+    others = {name: kept[name] for name in (INFLUENCE, PRODUCT) if name in kept}
+    return Evidence(
+        estimates={RIDGE: datamodel},
+        references={RIDGE: datamodel, **others},
+        blocked=archive.blocked(SINGLE),
+    )

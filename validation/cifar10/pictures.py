@@ -6,7 +6,6 @@ import torch
 
 from dmtheory.attribution import Attribution, Entry
 from validation.cifar10.archive import Archive
-from validation.cifar10.image_claims import WIDE
 from validation.cifar10.images import wide_datamodel
 from validation.cifar10.pixels import picture
 from validation.cifar10.works import IMAGES, SINGLE
@@ -19,8 +18,7 @@ def cases(archive: Archive, there: set[str]) -> list[dict[str, Any]]:
     """
     if IMAGES not in there:
         return []
-    data = archive.subjects.data
-    datamodel = wide_datamodel(archive, min(WIDE, data.n_targets))
+    datamodel = wide_datamodel(archive)
     spread = datamodel.scores.std(0).clamp_min(1e-300)
     standing = (datamodel.scores.amax(0) / spread).nan_to_num()
     targets = torch.argsort(standing, descending=True)[

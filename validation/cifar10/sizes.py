@@ -193,7 +193,7 @@ SHORT_REHEARSAL = replace(
     reserve_seconds=15.0,
 )
 # Budgets below this, in seconds, rehearse in short.
-SHORT_BUDGET = 150.0
+SHORT_BUDGET = 240.0
 
 
 def rehearsal_sizes(budget: float) -> Sizes:
