@@ -1,6 +1,7 @@
 """Small networks: trained by hand, so with exact derivatives, and as bare functions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ def _predicted(theta: Tensor, x: Tensor) -> Tensor:
     return hidden @ theta[6:8] + theta[8]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ParameterCase:
     """A network at parameters where it was not trained to, with weights w_j / W.
 
@@ -109,7 +110,7 @@ class ParameterCase:
     ridge: float
     classes: bool
 
-    @property
+    @cached_property
     def problem(self) -> Network:
         """The case as a problem of this package."""
         return Network(
