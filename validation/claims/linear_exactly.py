@@ -1,12 +1,7 @@
 """Where every subset can be enumerated: the linear bound, exactly."""
 
-from math import sqrt
-
 import torch
-from scipy.special import stdtrit
-from torch import Tensor
 
-from dmtheory.agreement.bootstrap import Interval
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.estimand import Point
@@ -26,6 +21,7 @@ from validation.claims.linear_bounds import (
     spectrum_by_degree,
 )
 from validation.laboratory import Laboratory
+from validation.replicates import mean_of
 from validation.verdict import Part
 
 EXACT = 1e-10
@@ -92,15 +88,7 @@ def judge_exactly(evidence: Evidence) -> list[Part]:
             name="OLS over the linear bound",
             statement=f"{fits[0].n_models} models, as the law names for {NAMED}; mean "
             f"over targets and {len(fits)} studies, at least {REACHED}",
-            interval=_mean_of(torch.stack(shares)),
+            interval=mean_of(torch.stack(shares)),
             tolerance=(REACHED, None),
         ),
     ]
-
-
-def _mean_of(values: Tensor) -> Interval:
-    """Return the mean of independent values with Student's 95 % interval."""
-    n = len(values)
-    half = float(stdtrit(n - 1, 0.975)) * values.std().item() / sqrt(n)
-    mean = values.mean().item()
-    return Interval(mean, mean - half, mean + half)

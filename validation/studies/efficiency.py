@@ -1,5 +1,7 @@
 """The linear datamodeling score against trainings, for every way of spending them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,13 @@ from dmtheory.agreement.resampling import centred_interval, interval_of, resampl
 from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
 from validation.claims.sample_efficiency import SHARE_OF_CEILING, prior_cost, scores
+from validation.studies.pairing import pairing_figure
+from validation.studies.stopping import stopping_figure
 from validation.studies.study import Json, Made, Run, Study, chart, series
 
 CLAIM = "sample-efficiency"
+# Where the figure stands that is of no problem of the suite.
+SHOWN_ONCE = "digits-sum"
 Curve = list[tuple[int, Interval]]
 
 
@@ -25,7 +31,11 @@ def make(run: Run, name: str) -> Made:
     sample = noise_ceiling(held_out, counts).mean(1)
     top = centred_interval(noise_ceiling(held_out, once).mean(), sample)
     drawn = curves(evidence.estimates, held_out, counts)
-    return Made(figures=[_chart(drawn, top)])
+    one_seed = replace(held_out, outputs=held_out.outputs[:, :1])
+    figures = [_chart(drawn, top), stopping_figure(run.laboratory, name, one_seed)]
+    if name == SHOWN_ONCE:
+        figures.append(pairing_figure())
+    return Made(figures=figures)
 
 
 def curves(
@@ -72,7 +82,8 @@ STUDY = Study(
     id="efficiency",
     title="What a training buys",
     text="The score of every design and prior against the trainings that it took. The "
-    "claim reads off where a curve first reaches .8 of the ceiling.",
+    "claim reads off where a curve first reaches .8 of the ceiling. A rule that stops "
+    "by itself takes more than hindsight would, and looks at no evaluation.",
     scale="M",
     explains=(CLAIM,),
     problems=lambda run: [f.entry.problem for f in run.of_claim(CLAIM)],
