@@ -1,8 +1,10 @@
 """The CIFAR-10 suite on a stand-in: killed anywhere it goes on, within its budget."""
 
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import click
@@ -16,7 +18,10 @@ from dmtheory.responses.responses import load_responses
 from validation.__main__ import cli
 from validation.cifar10 import ledger as ledgers
 from validation.cifar10 import suite as suites
+from validation.cifar10.archive import Archive
 from validation.cifar10.attributions import PRODUCT, TRAK
+from validation.cifar10.deciding import decide
+from validation.cifar10.ledger import Ledger
 from validation.cifar10.results import results_of
 from validation.cifar10.sizes import SHORT_REHEARSAL
 from validation.cifar10.subjects import rehearsal
@@ -28,9 +33,11 @@ from validation.cifar10.works import (
     GROUPS,
     IMAGES,
     INFLUENCE_AT_HALF,
+    INFLUENCE_AT_ONE,
     PAIRS,
     REGRESSION,
     SINGLE,
+    task_of,
 )
 
 Json = dict[str, Any]
@@ -189,8 +196,31 @@ def test_a_finished_attribution_is_not_made_again(finished: Suite) -> None:
         }
 
     before = times()
-    do_task(INFLUENCE_AT_HALF, finished.archive(), finished.ledger, lambda: None)
+    for name in (task_of(INFLUENCE_AT_HALF, "EK-FAC"), TRAK, PRODUCT):
+        do_task(name, finished.archive(), finished.ledger)
     assert times() == before
+
+
+def test_what_takes_too_long_is_left_out_and_says_so(
+    finished: Suite, tmp_path: Path
+) -> None:
+    """A stage of no time at all: one model is one too many."""
+    folder = tmp_path / "run"
+    copytree(finished.folder, folder)
+    for path in (folder / "attributions").glob("influence-at-1*"):
+        path.unlink()
+    task = task_of(INFLUENCE_AT_ONE, "EK-FAC")
+    sizes = replace(SHORT_REHEARSAL, stage_seconds=1e-3)
+    archive = Archive(finished.subjects, folder, sizes, seed=0)
+    ledger = Ledger(identity={})
+    do_task(task, archive, ledger)
+    assert "left out" in ledger.notes[task]
+    assert archive.attribution("influence-at-1-EK-FAC") is None
+    there = finished.there() - {task}
+    found = decide(archive, there, ledger.notes, 60.0)
+    (claim,) = (c for c in found if c["id"] == "why-datamodels-win")
+    assert claim["verdict"] == "inconclusive"
+    assert "left out" in claim["reason"]
 
 
 def seconds_by_models(monkeypatch: pytest.MonkeyPatch, a_model: float):

@@ -1,6 +1,7 @@
 """From evidence to entries of results.json."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from validation.cifar10.archive import Archive
@@ -21,12 +22,15 @@ from validation.verdict import (
 Json = dict[str, Any]
 
 
-def decide(archive: Archive, there: set[str], budget: float) -> list[Json]:
+def decide(
+    archive: Archive, there: set[str], notes: Mapping[str, str], budget: float
+) -> list[Json]:
     """Judge what can be judged; the rest is said to be not begun.
 
     Args:
         archive: What the run's folder holds.
         there: Work and tasks that are of use.
+        notes: Why tasks were left out.
         budget: Seconds of the run.
 
     Returns:
@@ -43,6 +47,8 @@ def decide(archive: Archive, there: set[str], budget: float) -> list[Json]:
             judged = _judged(archive, claim)
         else:
             judged = _unbegun(claim, budget)
+            why = [f"{name} {notes[name]}" for name in claim.needs if name in notes]
+            judged["reason"] = "; ".join(why) or judged["reason"]
         variant = getattr(claim, "variant", "")
         title = titles[claim.entry.problem]
         judged["problem"] = f"{title}, {variant}" if variant else title

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from dmtheory.agreement.subset_outputs import evaluation_of
 from dmtheory.attribution import Attribution
 from validation.cifar10.archive import Archive
-from validation.cifar10.attributions import POINTS, PRODUCT, TRAK, place_of
+from validation.cifar10.attributions import PRODUCT, TRAK, place_of
+from validation.cifar10.models import POINTS
 from validation.cifar10.works import (
     AT_HALF,
     AT_ONE,
@@ -21,6 +22,7 @@ from validation.cifar10.works import (
     INFLUENCE_AT_ONE,
     INFLUENCE_OVER,
     PAIRS,
+    task_of,
 )
 from validation.claim import Entry, Evidence
 from validation.claims import linear_enough
@@ -178,7 +180,7 @@ def group_claims(archive: Archive) -> list[GroupClaim]:
         GroupClaim(
             claim_id="why-datamodels-win",
             problem=GROUPS,
-            needs=(PAIRS, GROUP_SUBSETS, *POINTS),
+            needs=(PAIRS, GROUP_SUBSETS, *(task_of(point, rule) for point in POINTS)),
             measure=influences(rule),
             variant=rule,
         )

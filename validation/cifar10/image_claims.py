@@ -8,7 +8,7 @@ from validation.cifar10.image_claim import ImageClaim
 def image_claims(archive: Archive) -> list[ImageClaim]:
     """Return the claims on single images; their judges know the run's images."""
     return [
-        image_scores.claim(),
+        image_scores.claim(archive),
         image_removals.claim(archive),
         image_leaks.claim(archive),
         image_groups.claim(archive),

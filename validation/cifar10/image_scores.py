@@ -10,6 +10,7 @@ from validation.cifar10.works import (
     IMAGES,
     INFLUENCE_AT_HALF,
     SINGLE,
+    task_of,
 )
 from validation.claim import RANK, SIGN, Entry, Evidence
 from validation.claims import sample_efficiency
@@ -18,8 +19,9 @@ from validation.verdict import Part
 _HELD_OUT = "held out"
 
 
-def claim() -> ImageClaim:
+def claim(archive: Archive) -> ImageClaim:
     """Return the claim that influence saves trainings."""
+    rule = next(iter(archive.sizes.rules))
     return ImageClaim(
         claim=put_to_images(
             sample_efficiency.CLAIM,
@@ -28,7 +30,7 @@ def claim() -> ImageClaim:
             _judge_scores,
             (SIGN, RANK),
         ),
-        needs=(IMAGES, IMAGE_SUBSETS, INFLUENCE_AT_HALF),
+        needs=(IMAGES, IMAGE_SUBSETS, task_of(INFLUENCE_AT_HALF, rule)),
         measure=_scores,
     )
 

@@ -27,7 +27,7 @@ def results_of(suite: Suite, *, budget: float, command: str) -> Json:
     """
     archive, ledger = suite.archive(), suite.ledger
     rehearsal = suite.sizes.narrow is not None
-    entries = decide(archive, suite.there(), budget)
+    entries = decide(archive, suite.there(), ledger.notes, budget)
     together = family_wise(entries)
     for entry, found in zip(entries, together, strict=True):
         entry["family_wise"] = found

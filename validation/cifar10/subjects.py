@@ -37,6 +37,7 @@ class Subjects:
         data: Images with all targets.
         title: Whose images they are, to stand before every problem's name.
         words: What was trained, in a sentence.
+        device: Where models train.
     """
 
     weighted: Trainable
@@ -47,6 +48,7 @@ class Subjects:
     data: Dataset
     title: str
     words: str
+    device: str = "cpu"
 
     def problem(self, key: str) -> Problem:
         """Return a problem by the name that work knows it under."""
@@ -75,6 +77,7 @@ def subjects_of(
     network: DifferentiableProblem,
     title: str,
     words: str,
+    device: str = "cpu",
 ) -> Subjects:
     """Return the problems with their groups of images as players."""
     n_train = data.n_train
@@ -91,6 +94,7 @@ def subjects_of(
         data=data,
         title=title,
         words=words,
+        device=device,
     )
 
 
@@ -190,6 +194,7 @@ def in_full(sizes: Sizes, data: Path | None, device: str) -> Subjects:
         sizes,
         network=weighted.network,
         title=images.source,
+        device=device,
         words=f"{images.source}: groups and derivatives by the smooth recipe with "
         "weights in the loss, single images by the fast one on half subsets.",
     )

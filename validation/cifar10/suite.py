@@ -8,8 +8,8 @@ from pathlib import Path
 from dmtheory.engines.local import Serial
 from dmtheory.identity import digest
 from validation.cifar10.archive import Archive
-from validation.cifar10.attributions import POINTS
 from validation.cifar10.ledger import Clock, Ledger, open_ledger
+from validation.cifar10.models import N_MODELS, POINTS
 from validation.cifar10.plan import UNKNOWN_RATIO, Speed, Stage, Task, stages
 from validation.cifar10.removals import removal_work, removals_foreseen
 from validation.cifar10.sizes import Sizes
@@ -28,9 +28,11 @@ from validation.cifar10.works import (
     Work,
     works,
 )
-from validation.claims.why_datamodels_win import SEEDS
 
 Report = Callable[[str, int, int], None]
+# Influence by the first rule at every point, TRAK and gradient products: before single
+# images; all other tasks come last.
+_FIRST_TASKS = len(POINTS) + 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,15 +81,16 @@ class Suite:
         named = {work.name: work for work in works(self.sizes, self.seed)}
         of_classes = [named.pop(name) for name in (CLASS_PAIRS, CLASS_DIRECTIONS)]
         of_images = [named.pop(name) for name in (IMAGES, IMAGE_SUBSETS)]
-        *attributions, regression = tasks(archive, self.speed())
+        of_models = tasks(archive, self.speed())
+        first, later = of_models[:_FIRST_TASKS], of_models[_FIRST_TASKS:]
         removals = removal_work(archive) or removals_foreseen(archive)
         return [
             *named.values(),
-            *attributions,
+            *first,
             *of_images,
             removals,
             *of_classes,
-            regression,
+            *later,
         ]
 
     def done(self, items: Sequence[Work | Task]) -> dict[str, int]:
@@ -105,13 +108,15 @@ class Suite:
             item.name
             for item in self.items()
             if self._n_done(item) >= (1 if isinstance(item, Task) else item.least)
+            and item.name not in self.ledger.notes
         }
 
     def models_trained(self) -> int:
         """Return how many models were trained, those of attributions included."""
         items = self.items()
         works_done = sum(self._n_done(i) for i in items if isinstance(i, Work))
-        return works_done + max(SEEDS) * len(set(POINTS) & set(self.ledger.finished))
+        points = {name.split(", ")[0] for name in self.ledger.finished} & set(POINTS)
+        return works_done + N_MODELS * len(points)
 
     def speed(self) -> Speed:
         """Return how long models take, as last measured."""
@@ -175,7 +180,7 @@ class Suite:
         begun, before = time.perf_counter(), self._n_done(item)
         if isinstance(item, Task):
             self.report(item.name, 0, 1)
-            do_task(item.name, self.archive(), self.ledger, clock.tick)
+            do_task(item.name, self.archive(), self.ledger)
             self.report(item.name, 1, 1)
         else:
             trained = self._train(item, stage.models, clock)

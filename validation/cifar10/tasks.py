@@ -1,7 +1,6 @@
 """What is done between trainings: attributions at a few models, fits at scale."""
 
 import time
-from collections.abc import Callable
 
 import torch
 
@@ -10,58 +9,76 @@ from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.estimators.target_blocks import TargetBlocks
 from dmtheory.datamodels.fit import fit_datamodel
 from validation.cifar10.archive import Archive
-from validation.cifar10.attributions import POINTS, attribute
-from validation.cifar10.images import MOST_FOR_LASSO, estimates
-from validation.cifar10.ledger import Ledger
-from validation.cifar10.plan import Speed, Task
-from validation.cifar10.works import (
-    GROUPS,
-    IMAGES,
-    REGRESSION,
+from validation.cifar10.attributions import (
+    PRODUCT,
+    TRAK,
+    keep_dense,
+    keep_influence,
 )
-from validation.claims.why_datamodels_win import SEEDS
+from validation.cifar10.images import LASSO, MOST_FOR_LASSO, estimates
+from validation.cifar10.ledger import Ledger
+from validation.cifar10.models import N_MODELS, POINTS
+from validation.cifar10.plan import Speed, Task
+from validation.cifar10.works import GROUPS, IMAGES, REGRESSION, task_of
 
 # Targets of one block of the fit at scale.
 _BLOCK = 1000
 
 
 def tasks(archive: Archive, speed: Speed) -> list[Task]:
-    """Return all tasks, in order of worth."""
+    """Return all tasks, in order of worth: the first rule's before the others'."""
     sizes = archive.sizes
-    trainings = max(SEEDS) * speed.seconds_a_model[GROUPS]
-    found = [
+    trainings = N_MODELS * speed.seconds_a_model[GROUPS]
+    first, *others = sizes.rules
+
+    def of(rule: str) -> list[Task]:
+        return [
+            Task(
+                name=task_of(point, rule),
+                # All rules take the same models.
+                seconds=sizes.analysis_seconds + (trainings if rule == first else 0.0),
+                serves=f"why-datamodels-win, by {rule}",
+            )
+            for point in POINTS
+        ]
+
+    dense = [
         Task(
-            name=point,
-            seconds=trainings + sizes.analysis_seconds,
-            serves="why-datamodels-win: "
-            + ", ".join((*sizes.rules, "TRAK", "gradient product")),
+            name=name,
+            seconds=sizes.analysis_seconds,
+            serves="why-datamodels-win, sample-efficiency",
         )
-        for point in POINTS
+        for name in (TRAK, PRODUCT)
     ]
     fit = Task(
         name=REGRESSION,
         seconds=sizes.analysis_seconds,
         serves="ridge and LASSO of all margins, timed",
     )
-    return [*found, fit]
+    return [*of(first), *dense, *(t for rule in others for t in of(rule)), fit]
 
 
-def do_task(
-    name: str, archive: Archive, ledger: Ledger, tick: Callable[[], None]
-) -> None:
+def do_task(name: str, archive: Archive, ledger: Ledger) -> None:
     """Do a task and note it; what is left out of it says why."""
     if name == REGRESSION:
         ledger.throughput[REGRESSION] = regress(archive)
+    elif name in {TRAK, PRODUCT}:
+        why = keep_dense(
+            name, archive.subjects, archive.folder, archive.sizes, seed=archive.seed
+        )
+        ledger.notes |= {name: why} if why else {}
     else:
-        ledger.notes |= attribute(
-            name,
+        point, rule = name.split(", ")
+        why = keep_influence(
+            point,
+            rule,
             archive.subjects,
             evaluation_of(archive.responses(GROUPS)),
             archive.folder,
             archive.sizes,
             seed=archive.seed,
-            tick=tick,
         )
+        ledger.notes |= {name: why} if why else {}
     ledger.finished.append(name)
 
 
@@ -83,7 +100,7 @@ def regress(archive: Archive) -> dict[str, float | str]:
     }
     if n_train <= MOST_FOR_LASSO:
         clock = time.perf_counter()
-        lasso = estimates(archive)["LASSO"]
+        lasso = estimates(archive)[LASSO]
         found["LASSO seconds"] = time.perf_counter() - clock
         found["LASSO"] = lasso.method
     return found | {"targets with a finite fit": int(_finite(fitted.scores))}

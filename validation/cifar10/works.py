@@ -48,6 +48,11 @@ def experiment_seed(seed: int, work: str) -> int:
     return 100 * seed + _STREAMS.index(work)
 
 
+def task_of(point: str, rule: str) -> str:
+    """Return the name of the task that takes influence at a point by a rule."""
+    return f"{point}, {rule}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """Models to train, and what they are for.
