@@ -16,18 +16,30 @@ def changes(claim: Json) -> tuple[str, ...]:
 
     Returns:
         Sentences, one a part with an interval and one for all exact numbers; empty
-        where nothing was measured.
+        where nothing was measured. Of parts that only tell more, such as a score
+        that is reported, one counts them.
     """
     measured = [part for part in claim["parts"] if part["value"] is not None]
-    exact = [part for part in measured if _is_exact(part)]
-    sentences = [_sentence(part) for part in measured if not _is_exact(part)]
+    own = [part for part in measured if part.get("headline", True)]
+    exact = [part for part in own if _is_exact(part)]
+    sentences = [_sentence(part) for part in own if not _is_exact(part)]
     if exact:
         sentences.append(_exact_sentence(exact, alone=not sentences))
-    return tuple(sentences + _noticed(claim))
+    return tuple(sentences + _others(len(measured) - len(own)) + _noticed(claim))
 
 
 def _is_exact(part: Json) -> bool:
     return part["low"] == part["high"] == part["value"]
+
+
+def _others(count: int) -> list[str]:
+    if not count:
+        return []
+    which = "One more part bears" if count == 1 else f"{count} more parts bear"
+    return [
+        f"{which} on whether it came out as expected, and not on the verdict: the "
+        "table has the tolerances."
+    ]
 
 
 def _sentence(part: Json) -> str:

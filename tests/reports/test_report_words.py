@@ -145,6 +145,15 @@ def test_exact_numbers_are_told_in_one_sentence() -> None:
     assert "within 0.9 to 1.1, would" in said(refuted)[0]
 
 
+def test_parts_that_only_tell_more_are_counted() -> None:
+    own = part("slope", 0.98, interval=(0.92, 1.04), headline=True)
+    more = part("its score", 0.8, interval=(0.7, 0.9), headline=False)
+    sentences = said(own, more, more)
+    assert len(sentences) == 2 and sentences[0].startswith("slope:")
+    assert sentences[1].startswith("2 more parts bear on whether it came out")
+    assert said(more)[0].startswith("One more part bears")
+
+
 def test_what_has_no_interval_or_no_value_is_not_made_up() -> None:
     assert "not known" in said(part("r", 0.9, interval=(None, None)))[0]
     assert said(part("r", None)) == ()
