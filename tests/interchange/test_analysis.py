@@ -123,9 +123,11 @@ def test_the_estimator_follows_the_sizes(tmp_path: Path) -> None:
 def test_a_copy_stands_out_of_all_others() -> None:
     made = torch.Generator().manual_seed(3)
     scores = torch.randn(200, 12, generator=made, dtype=torch.float64)
-    # Target 4 has a copy; target 9 has two, so that none is alone; scales differ.
+    # Target 4 has a copy; target 9 has two, so that none is alone; scales and levels
+    # differ.
     scores[17, 4] = 12.0
     scores[[3, 8], 9] = 9.0
+    scores += torch.linspace(-50, 60, 12).double()
     scores *= torch.logspace(-3, 3, 12).double()
     found = leakage_candidates(an_attribution(scores), k=3)
     assert [(c.target, c.example) for c in found[:2]] == [
