@@ -4,7 +4,9 @@ Every part is judged by its 95 % interval, alone. "Supported" says that the numb
 inside the tolerance: two one-sided tests, one an end, each at level alpha, reject its
 being outside when the 1 - 2 alpha interval lies inside (the interval of an equivalence
 test; no 1 - alpha one is needed, since outside is on one side only). The suite's 95 %
-intervals are thus tests at 2.5 %. "Refuted" is one of the two, at 2.5 % too.
+intervals are thus tests at 2.5 %. "Refuted" says that it lies outside, on a side that
+is not stated beforehand: of a truth on one end both tails count, the farther one beyond
+the whole tolerance, so that these tests are at 2.5 to 5 %.
 
 What is tested is fixed beforehand: that some part of an entry is not as expected. Its
 p-value is the largest of its parts', without correction, since the entry errs only
@@ -36,7 +38,8 @@ _ENDS = float(ndtri(0.975))
 def chance_of_error(part: Part) -> float:
     """Return the p-value of a part's expected verdict; 1 where it came out otherwise.
 
-    It is the level alpha at which the 1 - 2 alpha interval would just lose the verdict.
+    Of a supported part it is the level alpha at which the 1 - 2 alpha interval would
+    just lose the verdict.
     """
     if not part.passed:
         return 1.0
@@ -47,9 +50,12 @@ def chance_of_error(part: Part) -> float:
         return max(
             _tail(interval.value - low, below), _tail(high - interval.value, above)
         )
-    if interval.value > high:
-        return _tail(interval.value - high, below)
-    return _tail(low - interval.value, above)
+    room, reach = (
+        (interval.value - high, below)
+        if interval.value > high
+        else (low - interval.value, above)
+    )
+    return _tail(room, reach) + _tail(room + high - low, reach)
 
 
 def _tail(room: float, reach: float) -> float:

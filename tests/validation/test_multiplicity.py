@@ -50,9 +50,9 @@ def entry(*parts: Part) -> dict:
         (part(1.0, 0.02, (0.9, 1.1), above=0.05), 2.0),
         (part(0.5, 0.1, (0.0, None)), 5.0),
         # Refuted: how far outside, by the side that faces the tolerance.
-        (part(1.5, 0.1, (0.9, 1.1), expected="refuted"), 4.0),
-        (part(1.5, 0.1, (0.9, 1.1), above=9.0, expected="refuted"), 4.0),
-        (part(0.6, 9.0, (0.9, 1.1), above=0.1, expected="refuted"), 3.0),
+        (part(1.5, 0.1, (None, 1.1), expected="refuted"), 4.0),
+        (part(1.5, 0.1, (-99.0, 1.1), above=9.0, expected="refuted"), 4.0),
+        (part(0.6, 9.0, (0.9, None), above=0.1, expected="refuted"), 3.0),
     ],
 )
 def test_the_chance_of_error_is_the_tail_beyond_the_nearest_end(
@@ -66,9 +66,17 @@ def test_the_chance_of_error_is_the_tail_beyond_the_nearest_end(
 def test_a_verdict_of_a_95_percent_interval_is_a_test_at_2_5_percent(
     value: float, se: float, above: float
 ) -> None:
-    for expected in ("supported", "refuted"):
-        found = part(value, se, (-1.0, 1.0), above=above, expected=expected)
+    for expected, tolerance in (("supported", (-1.0, 1.0)), ("refuted", (None, 1.0))):
+        found = part(value, se, tolerance, above=above, expected=expected)
         assert found.passed == (chance_of_error(found) <= 0.025)
+
+
+def test_outside_on_either_side_counts_both_tails() -> None:
+    """With a tolerance of one point it is the two-sided test of an equality."""
+    point = part(1.3, 0.1, (1.0, 1.0), expected="refuted")
+    assert chance_of_error(point) == pytest.approx(2 * norm.sf(3))
+    wide = part(1.3, 0.1, (0.9, 1.0), expected="refuted")
+    assert chance_of_error(wide) == pytest.approx(norm.sf(3) + norm.sf(4))
 
 
 def test_an_open_part_is_certain_to_no_degree_and_an_exact_one_is() -> None:
