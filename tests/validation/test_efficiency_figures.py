@@ -40,7 +40,7 @@ def test_the_chart_says_what_the_rule_took_and_what_was_needed() -> None:
     reached = [Interval(y, y - 0.01, y + 0.01) for y in (0.2, 0.5, 0.6, 0.7)]
     made = stopping_chart(looks, sizes, reached, 0.5, stopped=True)
     assert "Stopped after 400 trainings" in made["caption"]
-    assert "about 200, 2.00 times fewer" in made["caption"]
+    assert "about 200: the rule took 2.00 times as many" in made["caption"]
     foretold, seen, goal = made["series"]
     assert foretold["x"] == [100, 200, 400]
     assert foretold["low"] == pytest.approx([0.2, 0.4, 0.5])

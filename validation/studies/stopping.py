@@ -64,8 +64,8 @@ def stopping_chart(
     caption += (
         "; no number up to the last reaches it."
         if fewest is None
-        else f"; in hindsight the held-out subsets ask for about {fewest:,.0f}, "
-        f"{spent / fewest:.2f} times fewer."
+        else f"; in hindsight the held-out subsets ask for about "
+        f"{fewest:,.0f}: the rule took {spent / fewest:.2f} times as many."
     )
     return chart(
         [
