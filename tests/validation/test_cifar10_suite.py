@@ -12,18 +12,20 @@ import pytest
 import torch
 from cifar10_stand_in import SIZES, suite_in
 
+from dmtheory.data import synthetic_images
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.responses.responses import load_responses
 from validation.__main__ import cli
 from validation.cifar10 import ledger as ledgers
+from validation.cifar10 import subjects, tasks
 from validation.cifar10 import suite as suites
 from validation.cifar10.archive import Archive
 from validation.cifar10.attributions import PRODUCT, TRAK
 from validation.cifar10.deciding import decide
 from validation.cifar10.ledger import Ledger
 from validation.cifar10.results import results_of
-from validation.cifar10.sizes import SHORT_REHEARSAL
+from validation.cifar10.sizes import FULL, SHORT_REHEARSAL
 from validation.cifar10.subjects import rehearsal
 from validation.cifar10.suite import Suite
 from validation.cifar10.tasks import do_task
@@ -79,6 +81,7 @@ def test_everything_is_trained_once_and_judged(finished: Suite, results: Json) -
         "subpopulations",
     ]
     assert all(claim["parts"] for claim in results["claims"])
+    assert results["notes"] == {}
     assert {claim["scale"] for claim in results["claims"]} == {"G"}
     trained = sum(
         stage["models"]
@@ -221,6 +224,37 @@ def test_what_takes_too_long_is_left_out_and_says_so(
     (claim,) = (c for c in found if c["id"] == "why-datamodels-win")
     assert claim["verdict"] == "inconclusive"
     assert "left out" in claim["reason"]
+
+
+def test_what_fails_is_noted_and_the_rest_goes_on(
+    finished: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr(tasks, "keep_dense", broken)
+    ledger = Ledger(identity={})
+    do_task(TRAK, finished.archive(), ledger)
+    assert ledger.finished == [TRAK]
+    assert ledger.notes[TRAK] == "failed: CUDA out of memory. Tried to allocate"
+
+
+def test_in_full_both_recipes_are_trained_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On made-up images in the place of the files; nothing is trained."""
+    images = synthetic_images(n_train=128, n_targets=70, n_test=70)
+    monkeypatch.setattr(subjects, "cifar10", lambda path: images)
+    found = subjects.in_full(FULL, None, "cpu")
+    groups, single = found.groups.description, found.images.description
+    assert (groups.normalisation, groups.step_policy) == ("sum", "fixed")
+    assert single.step_policy == "proportional"
+    assert (groups.n_train, groups.n_targets) == (64, 64)
+    assert (single.n_train, single.n_targets) == (128, 70)
+    assert groups.target_labels == single.target_labels[:64]
+    assert found.class_groups.description.n_train == 60
+    assert found.network.description.digest == found.weighted.description.digest
+    assert all("synthetic images" in title for title in found.titles().values())
 
 
 def seconds_by_models(monkeypatch: pytest.MonkeyPatch, a_model: float):

@@ -30,8 +30,8 @@ _MOST_BYTES = 2**34
 def keep_influence(
     point: str,
     rule: str,
-    subjects: Subjects,
     pilot: SubsetOutputs,
+    subjects: Subjects,
     folder: Path,
     sizes: Sizes,
     *,
@@ -46,8 +46,8 @@ def keep_influence(
     Args:
         point: Where: a key of `models.POINTS`.
         rule: By which of the sizes' rules.
-        subjects: The weighted recipe, its network and its random groups.
         pilot: Models of random subsets of groups, none of the evaluation's.
+        subjects: The weighted recipe, its network and its random groups.
         folder: The run's folder.
         sizes: Rules, dampings, and the longest stage.
         seed: The suite's seed.

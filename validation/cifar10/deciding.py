@@ -8,6 +8,7 @@ from validation.cifar10.archive import Archive
 from validation.cifar10.group_claims import GroupClaim, group_claims
 from validation.cifar10.image_claim import ImageClaim
 from validation.cifar10.image_claims import image_claims
+from validation.cifar10.tasks import FAILED
 from validation.claim import Claim, Entry, Evidence
 from validation.claims import CLAIMS
 from validation.controls import CONTROLS, Control
@@ -58,7 +59,12 @@ def decide(
 
 def _judged(archive: Archive, claim: GroupClaim | ImageClaim) -> Json:
     clock = time.perf_counter()
-    evidence = claim.measure(archive)
+    try:
+        evidence = claim.measure(archive)
+    except ValueError as error:
+        # Such as a training that diverged where every one is needed.
+        why = f"{FAILED} {' '.join(str(error).split())}"
+        return _unbegun(claim, 0.0) | {"reason": why}
     seconds = time.perf_counter() - clock
     if isinstance(claim, ImageClaim):
         return _of_image_claim(claim, evidence, seconds)

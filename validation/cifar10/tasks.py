@@ -21,6 +21,8 @@ from validation.cifar10.models import N_MODELS, POINTS
 from validation.cifar10.plan import Speed, Task
 from validation.cifar10.works import GROUPS, IMAGES, REGRESSION, task_of
 
+# How a note of what went wrong begins.
+FAILED = "failed:"
 # Targets of one block of the fit at scale.
 _BLOCK = 1000
 
@@ -59,27 +61,31 @@ def tasks(archive: Archive, speed: Speed) -> list[Task]:
 
 
 def do_task(name: str, archive: Archive, ledger: Ledger) -> None:
-    """Do a task and note it; what is left out of it says why."""
+    """Do a task; note what is left out of it or fails, and go on without it.
+
+    An hour of trainings is not lost because an optional package is missing, or a
+    curvature does not fit in the GPU's memory.
+    """
+    try:
+        why = _done(name, archive, ledger)
+    except (ImportError, RuntimeError, ValueError) as error:
+        why = f"{FAILED} {' '.join(str(error).split())}"
+    if why:
+        ledger.notes[name] = why
+    ledger.finished.append(name)
+
+
+def _done(name: str, archive: Archive, ledger: Ledger) -> str:
+    """Do a task and return why something was left out; empty if nothing was."""
+    where = archive.subjects, archive.folder, archive.sizes
     if name == REGRESSION:
         ledger.throughput[REGRESSION] = regress(archive)
-    elif name in {TRAK, PRODUCT}:
-        why = keep_dense(
-            name, archive.subjects, archive.folder, archive.sizes, seed=archive.seed
-        )
-        ledger.notes |= {name: why} if why else {}
-    else:
-        point, rule = name.split(", ")
-        why = keep_influence(
-            point,
-            rule,
-            archive.subjects,
-            evaluation_of(archive.responses(GROUPS)),
-            archive.folder,
-            archive.sizes,
-            seed=archive.seed,
-        )
-        ledger.notes |= {name: why} if why else {}
-    ledger.finished.append(name)
+        return ""
+    if name in {TRAK, PRODUCT}:
+        return keep_dense(name, *where, seed=archive.seed)
+    point, rule = name.split(", ")
+    pilot = evaluation_of(archive.responses(GROUPS))
+    return keep_influence(point, rule, pilot, *where, seed=archive.seed)
 
 
 def regress(archive: Archive) -> dict[str, float | str]:
