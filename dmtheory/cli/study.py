@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dmtheory.catalogue import ready_problem
 from dmtheory.cli import options
 from dmtheory.console import progress_bars, seconds_of
-from dmtheory.study import StudyPlan, advice, plan_study, study, write_study
-from dmtheory.study.page import to_json
+
+if TYPE_CHECKING:
+    from dmtheory.study.plan import StudyPlan
 
 
 @click.command("study")
@@ -46,6 +48,10 @@ def study_command(
 
     Example: dmtheory study my_problem.py:problem --budget 10m --out study
     """
+    # They load what draws figures, which other commands need not wait for.
+    from dmtheory.study import advice, plan_study, study, write_study
+    from dmtheory.study.page import to_json
+
     chosen = ready_problem(problem, normalisation)  # type: ignore[arg-type]
     seconds = seconds_of(budget)
     with progress_bars() as report:
@@ -63,7 +69,9 @@ def study_command(
     click.echo(f"\n{page}")
 
 
-def _plan(path: Path) -> StudyPlan:
+def _plan(path: Path) -> "StudyPlan":
+    from dmtheory.study.plan import StudyPlan
+
     try:
         return StudyPlan(**json.loads(path.read_text(encoding="utf-8"))["plan"])
     except (KeyError, TypeError, ValueError) as error:
