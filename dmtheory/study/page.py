@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dmtheory.agreement.bootstrap import Interval
+from dmtheory.agreement.lds import Row
 from dmtheory.agreement.scale_free import ScaleCheck
 from dmtheory.files import save_attribution
 from dmtheory.rendering.figures import Drawing, Scatter, Slope, draw_scatter
@@ -117,8 +118,7 @@ def _comparisons(found: Study) -> Markup:
 
 def _scores(found: Study) -> Markup:
     rows = [
-        (row.name, _text(row.lds.mean), _text(row.difference))
-        for row in found.scores.rows
+        (row.name, _text(row.lds.mean), _ahead(found, row)) for row in found.scores.rows
     ]
     ceiling = found.scores.rows[0].lds.ceiling
     if ceiling is not None:
@@ -127,6 +127,10 @@ def _scores(found: Study) -> Markup:
     return html_table(
         columns, rows, caption="Rank correlation on unseen halves", row_headers=True
     )
+
+
+def _ahead(found: Study, row: Row) -> str:
+    return "" if row.name == found.scores.reference else _text(row.difference)
 
 
 def _plan(found: Study) -> Markup:
