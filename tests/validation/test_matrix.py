@@ -5,8 +5,9 @@ import torch
 from samples import normal
 
 from dmtheory.attribution import Attribution
+from dmtheory.engines.local import Serial
 from dmtheory.estimand import Point
-from validation.claim import Entry
+from validation.claim import RANK, SCALE, SIGN, Entry
 from validation.claims import CLAIMS
 from validation.claims.exact import exact_attribution
 from validation.controls import (
@@ -19,7 +20,7 @@ from validation.controls import (
 )
 from validation.judging import Measured, judge_entry
 from validation.laboratory import Laboratory
-from validation.problems import twelve_values
+from validation.problems import THOROUGH, twelve_values
 
 
 def an_estimate(level: float = 0.5) -> Attribution:
@@ -93,3 +94,39 @@ def test_wrong_divisors_are_off_by_what_they_say() -> None:
 def test_one_half_leaves_scores_and_takes_the_spread() -> None:
     estimate = an_estimate()
     assert of_one_half(estimate) is estimate
+
+
+def test_every_claim_has_to_notice_a_wrong_sign_and_a_wrong_scale_or_rank() -> None:
+    for claim in CLAIMS.values():
+        assert SIGN in claim.notices
+        if any(entry.scale in "CV" for entry in claim.entries):
+            assert {SCALE, RANK} & set(claim.notices), claim.id
+
+
+THOROUGHLY = [
+    (claim_id, entry)
+    for claim_id, claim in CLAIMS.items()
+    for entry in claim.entries
+    if entry.scale in "CV" and entry.suite == "thorough"
+]
+
+
+@pytest.fixture(scope="module")
+def thorough() -> Laboratory:
+    return Laboratory(THOROUGH, seed=0, engine=Serial(), progress=lambda *_: None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("claim_id", "entry"), THOROUGHLY, ids=str)
+def test_what_the_small_suite_lacks_fails_for_wrong_estimates_too(
+    thorough: Laboratory, claim_id: str, entry: Entry
+) -> None:
+    """The small suite's entries at C and V are held to theirs at every change."""
+    evidence = CLAIMS[claim_id].measure(thorough, entry)
+    found = judge_entry(
+        Measured(claim_id=claim_id, entry=entry, evidence=evidence, seconds=0)
+    )
+    assert found["passed"], found["reason"]
+    noticed = {control["name"] for control in found["controls"]}
+    assert noticed == {c.name for c in CONTROLS if c.kind in CLAIMS[claim_id].notices}
+    assert not any(control["passed"] for control in found["controls"])
