@@ -53,6 +53,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     options = ["--rehearse", "--budget", f"{BUDGET:g}s", "--out", str(folder)]
     status = cli.main(["run", "cifar10", *options], standalone_mode=False)
     assert status == 0
+    return reopened(folder)
+
+
+def reopened(folder: Path) -> Suite:
     return Suite(
         subjects=rehearsal(SHORT_REHEARSAL, None),
         sizes=SHORT_REHEARSAL,
@@ -237,6 +241,15 @@ def test_what_fails_is_noted_and_the_rest_goes_on(
     do_task(TRAK, finished.archive(), ledger)
     assert ledger.finished == [TRAK]
     assert ledger.notes[TRAK] == "failed: CUDA out of memory. Tried to allocate"
+    # A later call tries again, and what then succeeds is no longer noted.
+    suite = reopened(finished.folder)
+    suite.ledger.notes[TRAK] = ledger.notes[TRAK]
+    assert TRAK not in suite.there()
+    monkeypatch.undo()
+    suite.run(BUDGET)
+    assert suite.ledger.notes == {}
+    assert TRAK in suite.there()
+    assert suite.ledger.finished.count(TRAK) == 1
 
 
 def test_in_full_both_recipes_are_trained_as_they_are(

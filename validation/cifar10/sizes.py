@@ -68,7 +68,8 @@ class Sizes:
             weighted recipe; claims below it are inconclusive.
         analysis_seconds: Expected seconds of an attribution at one point, beside its
             trainings.
-        stage_seconds: The longest that a stage may take.
+        stage_seconds: The longest that a stage may take; influence whose first model
+            shows that it takes longer is left out.
         reserve_seconds: Kept for judging and the report.
     """
 
@@ -164,7 +165,7 @@ REHEARSAL = Sizes(
     shown=(3, 3),
     accuracy_floor=None,
     analysis_seconds=10.0,
-    stage_seconds=30.0,
+    stage_seconds=120.0,
     reserve_seconds=20.0,
 )
 

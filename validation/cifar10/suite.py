@@ -46,6 +46,7 @@ class Suite:
         seed: The suite's seed.
         report: Called with (what, models done, models in all).
         ledger: What was spent and done, over all calls.
+        again: Tasks that an earlier call left out, which this one has yet to try.
     """
 
     subjects: Subjects
@@ -54,6 +55,7 @@ class Suite:
     seed: int
     report: Report
     ledger: Ledger = field(init=False)
+    again: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         """Open the folder.
@@ -99,7 +101,7 @@ class Suite:
 
     def _n_done(self, item: Work | Task) -> int:
         if isinstance(item, Task):
-            return int(item.name in self.ledger.finished)
+            return int(item.name in set(self.ledger.finished) - self.again)
         return n_done(item, self.folder)
 
     def there(self) -> set[str]:
@@ -166,10 +168,13 @@ class Suite:
     def run(self, budget: float) -> None:
         """Do one stage after the other while the next one fits into the budget.
 
+        What an earlier call left out is tried again.
+
         Raises:
             RuntimeError: If a stage leaves no models behind.
         """
         clock = Clock(self.ledger, self.folder)
+        self.again = set(self.ledger.notes)
         self.measure_speed(clock)
         clock.tick()
         while planned := self.plan(budget):
@@ -180,6 +185,7 @@ class Suite:
         begun, before = time.perf_counter(), self._n_done(item)
         if isinstance(item, Task):
             self.report(item.name, 0, 1)
+            self.again.discard(item.name)
             do_task(item.name, self.archive(), self.ledger)
             self.report(item.name, 1, 1)
         else:

@@ -70,9 +70,11 @@ def do_task(name: str, archive: Archive, ledger: Ledger) -> None:
         why = _done(name, archive, ledger)
     except (ImportError, RuntimeError, ValueError) as error:
         why = f"{FAILED} {' '.join(str(error).split())}"
+    ledger.notes.pop(name, None)
     if why:
         ledger.notes[name] = why
-    ledger.finished.append(name)
+    if name not in ledger.finished:
+        ledger.finished.append(name)
 
 
 def _done(name: str, archive: Archive, ledger: Ledger) -> str:
