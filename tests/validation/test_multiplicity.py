@@ -85,7 +85,15 @@ def test_an_open_part_is_certain_to_no_degree_and_an_exact_one_is() -> None:
     assert chance_of_error(part(1e-12, 0.0, (0.0, 1e-10))) == 0.0
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@pytest.mark.parametrize(
+    "p_values",
+    [
+        [0.3],
+        [0.0, 0.0, 0.04, 1.0],
+        [0.01, 0.013, 0.0128, 0.0128, 0.4, 1e-9],
+        torch.rand(12, generator=generator(1), dtype=torch.float64).square().tolist(),
+    ],
+)
 def test_holm_as_statsmodels_has_it(p_values: list[float]) -> None:
     wanted = multipletests(p_values, alpha=LEVEL, method="holm")
     np.testing.assert_allclose(holm(p_values), wanted[1], rtol=1e-12, atol=0)
@@ -115,14 +123,14 @@ def test_exact_entries_cost_the_others_nothing() -> None:
 
 
 def test_a_wrong_verdict_anywhere_is_rare_though_alone_it_is_not() -> None:
-    """1,500 suites of 10 sure entries and 10 whose truth is just out of tolerance.
+    """600 suites of 10 sure entries and 10 whose truth is just out of tolerance.
 
     "Supported" of the latter is wrong. Alone some is in 1 - .975^10 = .224 of the
     suites; together in at most .05 (and, with the sure ones out of the way, in hardly
     fewer). Bounds are 3.5 sigma of the rates: false alarms 3e-4. Control of the share
     of false discoveries instead would err in .24.
     """
-    values = torch.randn(1500, 10, generator=generator(3), dtype=torch.float64)
+    values = torch.randn(600, 10, generator=generator(3), dtype=torch.float64)
     sure = [entry(part(0.0, 0.1, (-9.0, 1.0)))] * 10
     alone = together = 0
     for suite in values.tolist():
@@ -131,8 +139,8 @@ def test_a_wrong_verdict_anywhere_is_rare_though_alone_it_is_not() -> None:
         stands = [found["stands"] for found in family_wise(sure + claims)]
         assert all(stands[:10])
         together += any(stands[10:])
-    assert alone / 1500 == pytest.approx(1 - 0.975**10, abs=0.038)
-    assert together / 1500 == pytest.approx(LEVEL, abs=0.02)
+    assert alone / 600 == pytest.approx(1 - 0.975**10, abs=0.06)
+    assert together / 600 == pytest.approx(LEVEL, abs=0.031)
 
 
 def test_a_verdict_that_nobody_expected_stands_nowhere() -> None:
