@@ -23,7 +23,7 @@ _PROFILES = ("ci", "dev", "deep")
     type=click.Choice(_PROFILES),
     default="dev",
     show_default=True,
-    help="Cases a property: ci 3 (the same each time), dev 40, deep 400.",
+    help="Cases a property: ci 3 (the same each time), dev 40, deep 100.",
 )
 @click.option(
     "--not-promised",

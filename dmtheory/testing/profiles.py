@@ -42,7 +42,7 @@ class Profile:
 _PROFILES = {
     "ci": Profile(examples=3, same=True),
     "dev": Profile(examples=40),
-    "deep": Profile(examples=400),
+    "deep": Profile(examples=100),
 }
 PROFILES = tuple(_PROFILES)
 
@@ -52,7 +52,7 @@ def profile(name: str) -> Profile:
 
     Args:
         name: "ci" tries 3 cases a property, the same in every run; "dev" 40 and "deep"
-            400, others in each.
+            100, others in each.
 
     Returns:
         The profile.
@@ -64,7 +64,11 @@ def profile(name: str) -> Profile:
     return _PROFILES[name]
 
 
-def register_profiles() -> None:
-    """Make the profiles known to Hypothesis: pytest --hypothesis-profile deep."""
-    for name, each in _PROFILES.items():
-        settings.register_profile(name, each.settings)
+def register_profiles(*names: str) -> None:
+    """Make profiles known to Hypothesis, all by default: --hypothesis-profile deep.
+
+    Raises:
+        ValueError: If there is no such profile.
+    """
+    for name in names or PROFILES:
+        settings.register_profile(name, profile(name).settings)

@@ -9,7 +9,8 @@ from dmtheory.testing import PROFILES, Profile, profile, register_profiles
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-register_profiles()
+# The suite has a `ci` of its own.
+register_profiles("dev", "deep")
 
 # The checker of annotations looks at random entries of sequences, in strategies too.
 CHECKER = "ignore:Do not use the `random` module inside strategies"

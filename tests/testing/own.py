@@ -72,6 +72,14 @@ def thresholded(beta: Tensor, variance: float) -> Tensor:
     return beta.sign() * (beta.abs() - PENALTY / (2 * variance)).clamp_min(0)
 
 
+def less_by_one_of_all(masks: Tensor, outputs: Tensor, design: Any) -> Tensor:
+    """Return the difference of means as an average over all rows, not m - 1."""
+    found = fit_datamodel(masks, outputs, design=design, estimator=DifferenceOfMeans())
+    return found.scores * (len(masks) - 1) / len(masks)
+
+
+DRAWN = "unbiased over drawn masks, so m/(m - 1) times too large on enumerated ones"
+ENUMERATED = "for enumerated masks"
 BIASED = "intervals are of the shrunk coefficient, E beta-hat"
 CHOSEN = "the penalty is chosen by the data"
 UNITS = "the penalty is in units of the output"
@@ -79,7 +87,16 @@ UNITS = "the penalty is in units of the output"
 DATAMODELS = {
     "OLS": declares("datamodel")(fitted_by(OLS())),
     "robust OLS": declares("datamodel")(fitted_by(OLS(errors="robust"))),
-    "difference of means": declares("datamodel")(DifferenceOfMeans()),
+    "difference of means": declares(
+        "datamodel",
+        not_promised=dict.fromkeys(("population coefficient", "fixed size"), DRAWN),
+    )(DifferenceOfMeans()),
+    "difference of means, enumerated": declares(
+        "datamodel",
+        not_promised=dict.fromkeys(
+            ("additive truth", "interval coverage", "coverage under pairs"), ENUMERATED
+        ),
+    )(less_by_one_of_all),
     "ridge": declares(
         "datamodel",
         limit=shrunk,

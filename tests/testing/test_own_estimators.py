@@ -16,6 +16,7 @@ ERRORS = {"interval coverage", "coverage under pairs", "errors fall"}
 NOT_APPLICABLE = {
     "datamodel: ridge": {"additive truth"},
     "datamodel: LASSO": {"additive truth", *ERRORS},
+    "datamodel: difference of means, enumerated": {"intercept", "errors fall"},
     "curvature: Hessian": {"positive"},
     "problem: ridge, count": {"scale-free"},
     "problem: set function": {"scale-free", *NO_DATA, *NO_PARAMETERS},

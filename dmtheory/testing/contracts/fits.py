@@ -105,8 +105,12 @@ def check_scores(
 
 
 def variation(study: Study) -> float:
-    """Return the largest distance of an output from its target's mean."""
-    return (study.outputs - study.outputs.mean(0)).abs().max().item()
+    """Return the largest distance of an output from its target's mean.
+
+    At least a millionth of the outputs: those that are constant leave their rounding.
+    """
+    apart = (study.outputs - study.outputs.mean(0)).abs().max().item()
+    return max(apart, 1e-6 * study.outputs.abs().max().item())
 
 
 def limit_of(declared: Declared, beta: Tensor, variance: float) -> Tensor:
