@@ -11,7 +11,7 @@ counterexample), and what is not promised; the same as pytest tests by
 for one's own tests are in `dmtheory.testing.strategies`.
 """
 
-from dmtheory.testing import extra  # isort: skip -- says how to get Hypothesis
+from dmtheory.testing import extra  # noqa: F401  # isort: skip -- before Hypothesis
 from dmtheory.testing import strategies
 from dmtheory.testing.contracts import (
     PROPERTIES,
@@ -51,7 +51,6 @@ __all__ = [
     "check_derivative",
     "check_problem",
     "declares",
-    "extra",
     "load_estimator",
     "parametrize_with_checks",
     "profile",

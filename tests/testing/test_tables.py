@@ -14,8 +14,10 @@ from samples import unchecked
 
 from dmtheory import OLS, GaussNewton, influence
 from dmtheory.cli import cli
+from dmtheory.cli.check import check
 from dmtheory.problems import SampleMean
 from dmtheory.testing import (
+    PROFILES,
     ContractTable,
     Declared,
     NotApplicable,
@@ -30,6 +32,7 @@ from dmtheory.testing import (
     run_contract,
 )
 from dmtheory.testing.declaring import contract_of
+from dmtheory.testing.properties import CONTRACTS
 
 FEW = Profile(examples=30, same=True)
 
@@ -228,6 +231,12 @@ def test_the_command_says_in_a_line_what_is_wrong(
     assert message in said
 
 
+def test_the_command_knows_every_contract_and_profile() -> None:
+    choices = {each.name: getattr(each.type, "choices", ()) for each in check.params}
+    assert tuple(choices["contract"]) == CONTRACTS
+    assert tuple(choices["profile"]) == PROFILES
+
+
 def test_a_class_is_made_without_arguments() -> None:
     assert load_estimator("dmtheory:OLS").contract == "datamodel"
 
@@ -237,6 +246,7 @@ import sys
 sys.modules["hypothesis"] = None
 import dmtheory
 from dmtheory.cli import cli
+from dmtheory.cli.check import check
 try:
     import dmtheory.testing
 except ImportError as error:
