@@ -16,6 +16,7 @@ from dmtheory.agreement.agreement import Agreement, agreement
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import LDS, lds, lds_table
 from dmtheory.agreement.prediction import held_out_prediction
+from dmtheory.agreement.scale_free import ScaleCheck, scale_free
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.estimators.difference import DifferenceOfMeans
 from dmtheory.datamodels.estimators.ols import OLS
@@ -31,6 +32,7 @@ from dmtheory.datamodels.inference.budget import (
 )
 from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.inference.discoveries import discoveries
+from dmtheory.datamodels.inference.stopping import Collected, Look, collect_until
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.along import Directions, Examples, Groups
 from dmtheory.derivatives.averaged import AveragedDerivative, ByInfluence
@@ -91,6 +93,7 @@ __all__ = [
     "AveragedDerivative",
     "ByInfluence",
     "Central",
+    "Collected",
     "Correlation",
     "DampingChoice",
     "DampingScore",
@@ -116,6 +119,7 @@ __all__ = [
     "Ladder",
     "Lasso",
     "LeverageCorrected",
+    "Look",
     "NewtonStep",
     "OwnWeight",
     "Pathwise",
@@ -126,6 +130,7 @@ __all__ = [
     "ReverseMode",
     "Richardson",
     "Ridge",
+    "ScaleCheck",
     "Score",
     "SecondOrder",
     "StandardError",
@@ -136,6 +141,7 @@ __all__ = [
     "agreement",
     "choose_damping",
     "collect",
+    "collect_until",
     "cost_table",
     "data",
     "debiased",
@@ -162,6 +168,7 @@ __all__ = [
     "representer",
     "response_curve",
     "response_derivative",
+    "scale_free",
     "self_influence",
     "solvers",
     "tracin",
