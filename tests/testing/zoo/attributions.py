@@ -195,7 +195,7 @@ ATTRIBUTIONS = (
         mistake="a default damping nobody asked for",
         by=("ill-conditioning",),
         estimator=default_damping,
-        seen="kronfluence arguments.py, LiSSA scripts",
+        seen="kronfluence arguments.py",
     ),
     Wrong(
         mistake="empirical Fisher taken for the Hessian",
@@ -262,7 +262,6 @@ ATTRIBUTIONS = (
         mistake="random projection without a seed",
         by=("determinism",),
         estimator=unseeded_projection,
-        seen="trak projections",
     ),
     Wrong(
         mistake="rows in the order of the losses",

@@ -252,7 +252,7 @@ DATAMODELS = (
         mistake="bootstrap without a seed",
         by=("determinism",),
         estimator=unseeded_bootstrap,
-        seen="MadryLab/datamodels train_cifar.py (masks)",
+        seen="MadryLab/datamodels train_cifar.py (unseeded masks)",
     ),
     Wrong(
         mistake="one penalty for all targets",

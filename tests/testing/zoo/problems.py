@@ -141,7 +141,7 @@ PROBLEMS = (
         mistake="seeds without effect",
         by=("seeds as described",),
         estimator=answering(seeds_ignored, deterministic=False),
-        seen="quanda `train_subset_model` (one model warm-starts all)",
+        seen="quanda `train_subset_model` (never re-initialised)",
     ),
     Wrong(
         mistake="models of a batch see each other",

@@ -12,7 +12,8 @@ class Wrong:
         mistake: In words.
         by: Properties that must catch it, the one it was made for first.
         estimator: It.
-        seen: Where the mistake was made; empty where it is a common slip.
+        seen: Where it was made, or where an option or a layout invites it; empty where
+            it is a common slip.
         kind: Of a curvature, which matrix it says it is.
     """
 
