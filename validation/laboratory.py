@@ -10,6 +10,7 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.inference.variances import Variances, variances_of
+from dmtheory.derivatives.averaged import AveragedDerivative
 from dmtheory.derivatives.finite_difference import FiniteDifference
 from dmtheory.derivatives.pathwise import Pathwise
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
@@ -27,6 +28,8 @@ from dmtheory.problems.base import Measured, Problem
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses
 
+AveragedBy = FiniteDifference | AveragedDerivative
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -42,7 +45,8 @@ class Setting:
         n_averaged: Examples for the subset-averaged derivative; None takes
             `n_coordinates`.
         n_seeds: Training seeds behind each derivative.
-        n_units: Units of two subsets behind each subset-averaged derivative.
+        averaged_by: How the subset-averaged derivative is estimated; the step of
+            differences is absolute there, since the point moves over [0, 1].
         step: Finite-difference step, as a share of the level.
         curvature: Curvature of influence.
         damping: Damping of influence.
@@ -60,7 +64,7 @@ class Setting:
     n_coordinates: int | None = None
     n_averaged: int | None = None
     n_seeds: int = 1
-    n_units: int = 2
+    averaged_by: AveragedBy = FiniteDifference(step=0.05, n_seeds=2)  # noqa: RUF009
     step: float = 3e-4
     curvature: Curvature = ExactHessian()  # noqa: RUF009 -- frozen, without state
     damping: float = 0.0
@@ -225,8 +229,7 @@ class Laboratory:
         coordinates = self.coordinates(
             name, setting.n_averaged or setting.n_coordinates
         )
-        # The step is absolute here: the point moves over [0, 1].
-        method = FiniteDifference(step=0.05, n_seeds=setting.n_units)
+        method = setting.averaged_by
 
         def make() -> Attribution:
             return response_derivative(
@@ -238,7 +241,7 @@ class Laboratory:
                 engine=self.engine,
                 progress=self.counter(
                     f"{name}: derivative over subsets",
-                    4 * len(coordinates) * setting.n_units,
+                    _trainings(method, len(coordinates)),
                 ),
             )
 
@@ -396,6 +399,13 @@ class Laboratory:
 
         self._progress(what, 0, total)
         return count
+
+
+def _trainings(method: AveragedBy, n_rows: int) -> int:
+    """Return what a subset-averaged derivative of so many examples takes."""
+    if isinstance(method, AveragedDerivative):
+        return method.rule.n_models(method.n_units, n_rows)
+    return 4 * n_rows * method.n_seeds
 
 
 def _first(responses: Responses, n_models: int) -> Responses:

@@ -66,7 +66,7 @@ def remade(
 def derivative_at_p(laboratory: Laboratory, name: str, seed: int) -> Estimates:
     """Return what is held against models that are trained with the same seeds."""
     setting = laboratory.settings[name]
-    method = Pathwise(n_seeds=average_not_instance.SEEDS)
+    method = Pathwise(n_seeds=average_not_instance.SEEDS[name])
     return {"derivative": _derivative(laboratory, name, method, setting.p, seed)}
 
 

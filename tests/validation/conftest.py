@@ -11,7 +11,7 @@ from validation.problems import SMALL
 
 def quick_settings():
     """The suite's problems with fewer models: decisive for convex ones still."""
-    fewer = {"n_models": 3000, "n_averaged": 60, "n_units": 24}
+    fewer = {"n_models": 3000, "n_averaged": 60}
     return {
         name: replace(setting, **fewer) if name.startswith("breast") else setting
         for name, setting in SMALL.items()

@@ -14,27 +14,34 @@ from validation.laboratory import Laboratory
 from validation.shared_seeds import SharedSeeds
 from validation.verdict import SUPPORTED, Part
 
-SEEDS = 10
+# Ten, or twice as many where the seeds of a run decide how far they are apart.
+SEEDS = {
+    "digits-sum": 10,
+    "digits-rough-count": 20,
+    "cancer-network-sum": 20,
+    "cancer-network-count": 20,
+}
 SUBSETS = 150
 # Of the ceiling that the outputs' own seeds set, smooth and rough.
 GOOD = {
     "digits-sum": 0.85,
-    "digits-rough-count": 0.65,
+    "digits-rough-count": 0.74,
     "cancer-network-sum": 0.9,
     "cancer-network-count": 0.9,
 }
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
-    """Differentiate ten models; retrain each of their seeds on the same subsets."""
+    """Differentiate many models; retrain each of their seeds on the same subsets."""
     name = entry.problem
+    n_seeds = SEEDS[name]
     p, seed = laboratory.settings[name].p, laboratory.experiment_seed("pathwise")
-    derivative = laboratory.pathwise(name, at=p, n_seeds=SEEDS)
+    derivative = laboratory.pathwise(name, at=p, n_seeds=n_seeds)
     design = SharedSeeds(
         subsets=Bernoulli(
             p=p, n_models=SUBSETS, seed=laboratory.experiment_seed("same seeds")
         ),
-        training_seeds=tuple(model_seeds(seed, torch.arange(SEEDS)).tolist()),
+        training_seeds=tuple(model_seeds(seed, torch.arange(n_seeds)).tolist()),
     )
     responses = laboratory.collected(name, design, "the same seeds")
     outputs = evaluation_of_arrays(
@@ -42,7 +49,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         responses.outputs,
         like=derivative,
         design=design.subsets,
-        n_replicates=SEEDS,
+        n_replicates=n_seeds,
     )
     return Evidence(
         estimates={"derivative": derivative},
@@ -66,8 +73,8 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     return [
         Part(
             name="average over instance",
-            statement=f"LDS of the mean of {SEEDS} derivatives less the mean LDS of "
-            "each, on outputs averaged over seeds: above 0",
+            statement=f"LDS of the mean of {SEEDS[entry.problem]} derivatives less the "
+            "mean LDS of each, on outputs averaged over seeds: above 0",
             interval=interval_of(average - single),
             tolerance=(0.0, None),
         ),
@@ -95,22 +102,32 @@ def _of_the_response(
     assert derivative.units is not None
     sides = [outputs.weights @ unit for unit in (derivative.scores, *derivative.units)]
     found = rank_correlations(sides, outputs.mean_outputs(), counts).mean(2)
-    return found[0], found[1:].mean(0)
+    return found[0], _over_seeds(found[1:])
 
 
 def _of_each_seed(
     derivative: Attribution, outputs: SubsetOutputs, counts: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return mean LDS on each seed's outputs: by its own derivative, by the next's."""
+    """Return mean LDS on each seed's outputs: by its own derivative, by another's."""
     assert derivative.units is not None
     same, cross = [], []
-    for place in range(SEEDS):
-        pair = derivative.units[place], derivative.units[(place + 1) % SEEDS]
+    for place, own in enumerate(derivative.units):
+        pair = own, derivative.units[place - 1]
         sides = [outputs.weights @ unit for unit in pair]
         found = rank_correlations(sides, outputs.outputs[:, place], counts).mean(2)
         same.append(found[0])
         cross.append(found[1])
-    return torch.stack(same).mean(0), torch.stack(cross).mean(0)
+    return _over_seeds(torch.stack(same)), _over_seeds(torch.stack(cross))
+
+
+def _over_seeds(values: Tensor) -> Tensor:
+    """Return the mean over seeds [seeds, samples], drawn anew in all but the first.
+
+    The same seeds are drawn whatever the values, so that differences stay paired.
+    """
+    n_seeds, n_samples = values.shape
+    counts = as_is_and_resampled(n_seeds, 1, draws=n_samples - 1, seed=1)
+    return (counts * values.T).mean(1)
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:
@@ -122,7 +139,7 @@ CLAIM = Claim(
     id="average-not-instance",
     title="An average, not an instance",
     statement=(
-        "The derivative averaged over ten seeds predicts the average output of "
+        "The derivative averaged over ten seeds or more predicts the average output of "
         "retrained models better than that of one seed does, and a seed's derivative "
         "predicts its own retrained models better than another's."
     ),
