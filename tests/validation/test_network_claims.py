@@ -6,6 +6,7 @@ from samples import an_attribution, normal
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
 from dmtheory.designs.leave_out import LeaveKOut
 from dmtheory.designs.seeds import Purpose, model_seeds, permutation
@@ -15,7 +16,7 @@ from validation.claims import (
     why_datamodels_win,
 )
 from validation.claims.average_not_instance import _over_seeds
-from validation.claims.taylor_corollary import _slope
+from validation.claims.taylor_corollary import _difference, _slope
 from validation.claims.why_datamodels_win import _gain_of_averaging, _of_random
 from validation.laboratory import Laboratory
 from validation.problems import THOROUGH, resized
@@ -127,6 +128,13 @@ def test_the_slope_of_removals_without_noise_is_exact() -> None:
     found = _slope(an_attribution(truth), removals(1.1 * truth[None], k=2, n=40))
     assert found.value == pytest.approx(1.1, abs=1e-12)
     assert found.low == pytest.approx(1.1, abs=1e-12)
+
+
+def test_intervals_of_independent_numbers_differ_by_the_root_of_squares() -> None:
+    found = _difference(Interval(5.0, 4.7, 5.6), Interval(2.0, 1.2, 2.4))
+    assert found.value == 3.0
+    assert found.low == pytest.approx(3 - (0.3**2 + 0.4**2) ** 0.5)
+    assert found.high == pytest.approx(3 + (0.6**2 + 0.8**2) ** 0.5)
 
 
 def test_sizes_of_the_network_take_as_many_steps() -> None:
