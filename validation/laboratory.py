@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -17,7 +17,6 @@ from dmtheory.derivatives.response_derivative import leave_one_out, response_der
 from dmtheory.derivatives.units import point_of
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.designs.describe import resized
 from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.perturbations import random_coordinates
 from dmtheory.designs.replicates import Replicates
@@ -165,7 +164,7 @@ class Laboratory:
 
     def first_responses(self, name: str, n_models: int) -> Responses:
         """Return the outputs of the first models on random subsets."""
-        return _first(self.responses(name), n_models)
+        return self.responses(name).first(n_models)
 
     def variances(self, name: str) -> Variances:
         """Return what of the outputs on random subsets is linear in the masks."""
@@ -185,7 +184,7 @@ class Laboratory:
             )
             self._evaluations[name] = self.collected(name, design, "evaluation")
         found = self._evaluations[name]
-        return found if n_models is None else _first(found, n_models)
+        return found if n_models is None else found.first(n_models)
 
     def replicated(self, name: str, *, n_subsets: int, n_seeds: int) -> SubsetOutputs:
         """Return outputs of several seeds on each of the evaluation's first subsets."""
@@ -406,13 +405,3 @@ def _trainings(method: AveragedBy, n_rows: int) -> int:
     if isinstance(method, AveragedDerivative):
         return method.rule.n_models(method.n_units, n_rows)
     return 4 * n_rows * method.n_seeds
-
-
-def _first(responses: Responses, n_models: int) -> Responses:
-    return replace(
-        responses,
-        outputs=responses.outputs[:n_models],
-        design=resized(responses.design, n_models),
-        diverged=responses.diverged[:n_models],
-        qualities=None,
-    )

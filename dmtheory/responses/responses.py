@@ -1,6 +1,7 @@
 """Outputs of trained models, with the design that says how each was trained."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,17 @@ class Responses:
                 f"{name!r}"
             )
         return self.qualities[:, names.index(name)]
+
+    def first(self, n_models: int) -> "Responses":
+        """Return the first models, whole rows of the design."""
+        qualities = self.qualities
+        return replace(
+            self,
+            outputs=self.outputs[:n_models],
+            design=resized(self.design, n_models),
+            diverged=self.diverged[:n_models],
+            qualities=None if qualities is None else qualities[:n_models],
+        )
 
     def weights(self) -> Float[Tensor, "models train"]:
         """Return the weight vectors, computed anew from the design."""
@@ -149,7 +161,9 @@ def open_dataset(location: Any) -> "xarray.Dataset":
 
     store = read_store(location)
     # Each alone: while a run is extended its arrays differ in length.
-    with reaching(location):
+    with reaching(location), warnings.catch_warnings():
+        # What a write leaves that was cut short, or one that is under way.
+        warnings.filterwarnings("ignore", r"Object at \S+\.partial is not recognized")
         alone = [
             xarray.open_zarr(
                 store.group.store,

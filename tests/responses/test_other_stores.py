@@ -213,3 +213,10 @@ def test_the_same_run_is_accepted_again(store: Path) -> None:
     before = load_responses(store).outputs
     found = collect(Counting(), DESIGN, store=store, block=5)
     assert bool((found.outputs == before).all())
+
+
+def test_what_a_killed_write_left_is_no_warning_to_a_reader(store: Path) -> None:
+    # Warnings are errors here.
+    before = open_dataset(store).outputs.values
+    (store / "zarr.0123abcd.partial").write_bytes(b"{")
+    assert (open_dataset(store).outputs.values == before).all()

@@ -1,7 +1,7 @@
 """Collect pairs until their datamodel will predict new subsets well enough."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +10,6 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.checks import check_at_least, check_open_unit
 from dmtheory.datamodels.inference.forecast import Correlation, Score, forecast_of
 from dmtheory.designs import ComplementaryPairs
-from dmtheory.designs.describe import resized
 from dmtheory.engines.base import Engine
 from dmtheory.problems.base import Problem
 from dmtheory.responses.collect import Progress, collect
@@ -115,21 +114,10 @@ def collect_until(
     def first(n_models: int) -> Responses:
         pairs = ComplementaryPairs(n_pairs=n_models // 2, seed=seed)
         found = collect(problem, pairs, store=store, engine=engine, progress=progress)
-        return _first(found, n_models)
+        # The store may hold more.
+        return found.first(n_models)
 
     return stop_at(first, sizes, goal, law=law, confidence=confidence)
-
-
-def _first(responses: Responses, n_models: int) -> Responses:
-    """Return the first models of a store that may hold more."""
-    qualities = responses.qualities
-    return replace(
-        responses,
-        outputs=responses.outputs[:n_models],
-        design=resized(responses.design, n_models),
-        diverged=responses.diverged[:n_models],
-        qualities=None if qualities is None else qualities[:n_models],
-    )
 
 
 def stopping_sizes(
