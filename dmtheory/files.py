@@ -1,7 +1,6 @@
 """Attributions as files: `.npz` arrays and JSON text, nothing that needs unpickling."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,11 +11,12 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Estimand
+from dmtheory.whole_files import whole_file
 
 FORMAT = 1
 # Units make intervals possible later; beyond this size they are left out.
 _MAX_UNIT_BYTES = 2**26
-_ARRAYS = ("scores", "stderr", "units", "intercept")
+ARRAYS = ("scores", "stderr", "units", "intercept")
 
 
 class StoredByNewer(ValueError):
@@ -43,13 +43,20 @@ def save_attribution(attribution: Attribution, path: Path) -> None:
     as JSON text.
     """
     arrays: dict[str, np.ndarray] = {}
-    for name in _ARRAYS:
+    for name in ARRAYS:
         tensor: Tensor | None = getattr(attribution, name)
         if tensor is None or (name == "units" and tensor.nbytes > _MAX_UNIT_BYTES):
             continue
         arrays[name] = tensor.numpy()
-    header = {
-        "format": FORMAT,
+    header = {"format": FORMAT, **header_of(attribution)}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def header_of(attribution: Attribution) -> dict[str, Any]:
+    """Return what JSON holds of an attribution: all but its arrays."""
+    return {
         "estimand": attribution.estimand.to_json(),
         "train_labels": attribution.train_labels,
         "target_labels": attribution.target_labels,
@@ -58,14 +65,20 @@ def save_attribution(attribution: Attribution, path: Path) -> None:
         "seeds": sorted(attribution.seeds),
         "method": attribution.method,
     }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def attribution_from(tensors: dict[str, Tensor], header: dict[str, Any]) -> Attribution:
+    """Return the attribution of arrays and a header as `header_of` returns it."""
+    return Attribution(
+        **tensors,
+        estimand=Estimand.from_json(header["estimand"]),
+        train_labels=tuple(header["train_labels"]),
+        target_labels=tuple(header["target_labels"]),
+        n_train=header["n_train"],
+        n_models=header["n_models"],
+        seeds=frozenset(header["seeds"]),
+        method=header["method"],
+    )
 
 
 def load_attribution(path: Path) -> Attribution:
@@ -87,17 +100,8 @@ def load_attribution(path: Path) -> Attribution:
                 f"{path} has format {header['format']}, newer than {FORMAT}: update "
                 "dmtheory"
             )
-        tensors = {n: torch.from_numpy(arrays[n]) for n in _ARRAYS if n in arrays}
-        return Attribution(
-            **tensors,
-            estimand=Estimand.from_json(header["estimand"]),
-            train_labels=tuple(header["train_labels"]),
-            target_labels=tuple(header["target_labels"]),
-            n_train=header["n_train"],
-            n_models=header["n_models"],
-            seeds=frozenset(header["seeds"]),
-            method=header["method"],
-        )
+        tensors = {n: torch.from_numpy(arrays[n]) for n in ARRAYS if n in arrays}
+        return attribution_from(tensors, header)
     except FileNotFoundError:
         raise ValueError(f"file must exist, got {path}") from None
     except StoredByNewer:

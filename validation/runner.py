@@ -12,6 +12,7 @@ from typing import Any
 from dmtheory.engines.base import Engine, run_all
 from dmtheory.files import save_attribution
 from dmtheory.identity import digest
+from dmtheory.whole_files import write_whole
 from validation.cases import CASES, case
 from validation.claim import Claim, Entry
 from validation.claims import CLAIMS
@@ -127,10 +128,7 @@ def write_run(run: dict[str, Any], folder: Path) -> None:
         for name, content in (("results", run), ("environment", run["environment"]))
     }
     for name, text in texts.items():
-        path = folder / f"{name}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(folder / f"{name}.json", f"{text}\n".encode())
 
 
 def write_attributions(laboratory: Laboratory, folder: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmtheory.attribution import Attribution
+from dmtheory.files import ARRAYS
 from dmtheory.interchange.headers import (
-    ARRAYS,
     HEADER,
     arrays_of,
     attribution_from,

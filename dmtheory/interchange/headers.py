@@ -1,37 +1,27 @@
 """An attribution as arrays and one JSON text."""
 
 import json
-from typing import Any
 
 import numpy as np
 import torch
 
+from dmtheory import files
 from dmtheory.attribution import Attribution
-from dmtheory.estimand import Estimand
 from dmtheory.interchange.reasons import reason
 
-ARRAYS = ("scores", "stderr", "units", "intercept")
 # The header's name in a file that holds others' too.
 HEADER = "dmtheory"
 
 
 def arrays_of(attribution: Attribution) -> dict[str, np.ndarray]:
     """Return the arrays that an attribution has, by name."""
-    found = {name: getattr(attribution, name) for name in ARRAYS}
+    found = {name: getattr(attribution, name) for name in files.ARRAYS}
     return {name: value.numpy() for name, value in found.items() if value is not None}
 
 
 def header_of(attribution: Attribution) -> str:
     """Return everything else as JSON."""
-    return json.dumps({
-        "estimand": attribution.estimand.to_json(),
-        "train_labels": attribution.train_labels,
-        "target_labels": attribution.target_labels,
-        "n_train": attribution.n_train,
-        "n_models": attribution.n_models,
-        "seeds": sorted(attribution.seeds),
-        "method": attribution.method,
-    })
+    return json.dumps(files.header_of(attribution))
 
 
 def attribution_from(
@@ -43,17 +33,8 @@ def attribution_from(
         ValueError: If the header is missing or does not fit the arrays.
     """
     try:
-        values: dict[str, Any] = json.loads(header or "")
-        return Attribution(
-            **{key: torch.from_numpy(np.array(value)) for key, value in arrays.items()},
-            estimand=Estimand.from_json(values["estimand"]),
-            train_labels=tuple(values["train_labels"]),
-            target_labels=tuple(values["target_labels"]),
-            n_train=values["n_train"],
-            n_models=values["n_models"],
-            seeds=frozenset(values["seeds"]),
-            method=values["method"],
-        )
+        tensors = {key: torch.from_numpy(np.array(v)) for key, v in arrays.items()}
+        return files.attribution_from(tensors, json.loads(header or ""))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{name} must hold an attribution of dmtheory: {reason(error)}"

@@ -10,7 +10,7 @@ import torch
 
 from dmtheory.interchange.lost import Lost, lost_of_runs
 from dmtheory.interchange.runs import ImportedRuns
-from dmtheory.interchange.writing import write_whole
+from dmtheory.whole_files import write_whole
 
 
 def save_dattri_lds(runs: ImportedRuns, folder: Path) -> Lost:

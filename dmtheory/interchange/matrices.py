@@ -1,7 +1,6 @@
 """Imported models as matrices on disk, written a block of rows at a time."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from dmtheory.interchange.published import mask_name, output_name
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
 from dmtheory.interchange.texts import read_json
-from dmtheory.interchange.writing import write_whole
+from dmtheory.whole_files import whole_file, write_whole
 
 MASKS, OUTPUTS, TAGS = "masks.npy", "outputs.npy", "tags.json"
 
@@ -145,12 +144,8 @@ def _write(runs: ImportedRuns, masks: Path, outputs: Path, dtype: Any) -> float:
 def _matrix(path: Path, shape: tuple[int, ...], dtype: Any) -> Iterator[np.ndarray]:
     """Map a new `.npy` file, which gets its name when it is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     make: Callable[..., np.memmap[Any, Any]] = np.lib.format.open_memmap
-    try:
+    with whole_file(path) as partial:
         mapped = make(partial, mode="w+", dtype=np.dtype(dtype), shape=shape)
         yield mapped
         mapped.flush()
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

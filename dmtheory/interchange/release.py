@@ -132,12 +132,6 @@ def _output_of(output: str, classes: np.ndarray) -> Callable[[np.ndarray], np.nd
     return change
 
 
-def open_masks(root: Place, dataset: str, percent: int) -> NpyRows:
-    """Open the masks of the release."""
-    name = published.mask_name(percent)
-    return open_matrix(root, dataset, name, published.MASK_TYPE, 2)
-
-
 def open_matrix(root: Place, dataset: str, name: str, dtype: str, axes: int) -> NpyRows:
     """Open a matrix of the release, in the type that the release has.
 

@@ -17,7 +17,7 @@ from dmtheory.interchange.units_of_weights import (
     Standardisation,
     standard_units,
 )
-from dmtheory.interchange.writing import write_whole
+from dmtheory.whole_files import write_whole
 
 
 def save_datamodel_weights(

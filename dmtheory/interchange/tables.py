@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from dmtheory.attribution import Attribution
+from dmtheory.files import ARRAYS
 from dmtheory.interchange.headers import (
-    ARRAYS,
     HEADER,
     arrays_of,
     attribution_from,
@@ -20,7 +20,7 @@ from dmtheory.interchange.tensors import (
     tensor_names,
     write_safetensors,
 )
-from dmtheory.interchange.writing import write_whole
+from dmtheory.whole_files import write_whole
 
 
 def save_safetensors(attribution: Attribution, path: Path) -> Lost:

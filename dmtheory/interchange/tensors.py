@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dmtheory.interchange.reasons import reason
-from dmtheory.interchange.writing import write_whole
+from dmtheory.whole_files import write_whole
 
 
 def read_safetensors(

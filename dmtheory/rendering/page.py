@@ -1,7 +1,5 @@
 """Turn templates into pages: everything escaped, nothing half-written."""
 
-import contextlib
-import os
 import re
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from dmtheory.rendering import text
 from dmtheory.rendering.pictures import png_data_uri
 from dmtheory.rendering.tables import html_table
 from dmtheory.rendering.whiskers import common_domain, whisker
+from dmtheory.whole_files import whole_file
 
 
 def environment(templates: Path) -> Environment:
@@ -64,12 +63,5 @@ def write_atomically(path: Path, content: str) -> None:
         path: The file to create or replace.
         content: Its text, written as UTF-8.
     """
-    # In the same folder, since a rename is atomic only inside one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    with whole_file(path) as partial:
+        partial.write_text(content, encoding="utf-8")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
+from dmtheory.whole_files import write_whole
 from validation.cifar10.players import GroupPlayers
 from validation.cifar10.subjects import Subjects
 from validation.cifar10.works import (
@@ -49,10 +50,8 @@ def models_at(
     if not path.exists():
         seeds = model_seeds(experiment, torch.arange(N_MODELS))
         fit = subjects.weighted.fit(weights, seeds)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.stem}.partial.npy")
-        np.save(partial, fit.params.cpu().double().numpy())
-        partial.replace(path)
+        params = fit.params.cpu().double().numpy()
+        write_whole(path, lambda file: np.save(file, params))
     return torch.from_numpy(np.load(path, allow_pickle=False)), weights
 
 
