@@ -55,7 +55,7 @@ def seconds_of(text: str) -> float:
         click.UsageError: If the text is no such length.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if found is None or float(found[1]) == 0:
+    if found is None:
         raise click.UsageError(f"budget must look like 90s, 25m or 1h, got {text!r}")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 

@@ -1,6 +1,5 @@
 """`python -m validation`: list the claims, run a suite."""
 
-import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dmtheory.console import progress_bars, run_command
+from dmtheory.console import progress_bars, run_command, seconds_of
 from dmtheory.engines.local import process_pool
 from reports.build import build_report
 from validation.cifar10.command import run_cifar10
@@ -101,7 +100,7 @@ def run(
             f"claims and scale must meet in an entry, but none of "
             f"{', '.join(chosen)} is decided at {', '.join(scales)}"
         )
-    seconds = None if budget is None else _seconds(budget)
+    seconds = None if budget is None else seconds_of(budget)
     torch.set_num_threads(1)
     command = f"python -m validation run {suite} --seed {seed}"
     command += f" --claims {claims}" if claims else ""
@@ -148,7 +147,7 @@ def _run_cifar10(
     data: Path | None,
     device: str | None,
 ) -> int:
-    seconds = _seconds(budget or ("60s" if rehearse else "25m"))
+    seconds = seconds_of(budget or ("60s" if rehearse else "25m"))
     torch.set_num_threads(1)
     with progress_bars() as progress:
         return run_cifar10(
@@ -162,13 +161,6 @@ def _run_cifar10(
             report=progress,
             console=Console(width=None if sys.stdout.isatty() else 120),
         )
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if found is None:
-        raise click.UsageError(f"budget must look like 90s, 25m or 1h, got {text!r}")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:

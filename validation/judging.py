@@ -12,6 +12,7 @@ from validation.controls import CONTROLS, MORE_CONTROLS, Control, scaled
 from validation.figures import scatter
 from validation.verdict import (
     INCONCLUSIVE,
+    Part,
     combined_verdict,
     interval_to_json,
     reason_for,
@@ -58,7 +59,7 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         scales = {SCALE, "divisor"} if SCALE not in claim.notices else set()
         chosen = [c for c in (*CONTROLS, *MORE_CONTROLS) if c.kind not in scales]
     controls = [
-        _judged_wrong(
+        judged_wrong(
             claim,
             entry,
             control.applied(evidence),
@@ -67,10 +68,38 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         )
         for control in chosen
     ] + [
-        _judged_wrong(claim, entry, wrong, name, required=True)
+        judged_wrong(claim, entry, wrong, name, required=True)
         for name, wrong in measured.remade
     ]
     relation = _relation(*claim.drawn(evidence))
+    found = verdict_entry(claim, entry, evidence, parts, controls, measured.seconds)
+    found["statistics"] |= {n: interval_to_json(i) for n, i in relation.items()}
+    if measured.matrix:
+        found["noticed_slopes"] = _noticed(claim, entry, evidence)
+    return found | {"figure": _figure(claim, evidence, relation)}
+
+
+def verdict_entry(
+    claim: Claim,
+    entry: Entry,
+    evidence: Evidence,
+    parts: list[Part],
+    controls: list[dict[str, Any]],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return an entry of results.json, without a figure.
+
+    Args:
+        claim: The claim.
+        entry: Where it is decided.
+        evidence: What was measured.
+        parts: The claim's judgement of that.
+        controls: Its judgements of wrong estimates, of `judged_wrong`.
+        seconds: How long measuring took.
+
+    Returns:
+        The verdict and everything that it rests on.
+    """
     missed = [c["name"] for c in controls if c["required"] and c["passed"]]
     reason = evidence.blocked or reason_for(parts, evidence.models_trained)
     if missed:
@@ -87,28 +116,23 @@ def judge_entry(measured: Measured) -> dict[str, Any]:
         "expected": claim.expected,
         "passed": not blocked and not missed and all(part.passed for part in parts),
         "parts": [part.to_json(evidence.models_trained) for part in parts],
-        "statistics": {
-            name: interval_to_json(interval)
-            for name, interval in (
-                *((part.name, part.interval) for part in parts),
-                *relation.items(),
-            )
-        },
+        "statistics": {part.name: interval_to_json(part.interval) for part in parts},
         "tolerance": list(parts[0].tolerance),
         "models_trained": evidence.models_trained,
-        "seconds": measured.seconds,
+        "seconds": seconds,
         "reason": reason,
         "blocked": evidence.blocked,
         "estimands": _estimands(evidence),
         "controls": controls,
-        "noticed_slopes": _noticed(claim, entry, evidence) if measured.matrix else None,
-        "figure": _figure(claim, evidence, relation),
+        "noticed_slopes": None,
+        "figure": None,
     }
 
 
-def _judged_wrong(
+def judged_wrong(
     claim: Claim, entry: Entry, wrong: Evidence, name: str, *, required: bool
 ) -> dict[str, Any]:
+    """Return a claim's verdict on wrong estimates, which it may have to notice."""
     parts = claim.judge(wrong, entry)
     return {
         "name": name,

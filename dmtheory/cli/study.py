@@ -54,6 +54,8 @@ def study_command(
 
     chosen = ready_problem(problem, normalisation)  # type: ignore[arg-type]
     seconds = seconds_of(budget)
+    if seconds == 0:
+        raise click.UsageError(f"budget must look like 90s, 10m or 2h, got {budget!r}")
     with progress_bars() as report:
         plan = (
             plan_study(chosen, seconds=seconds, seed=seed)

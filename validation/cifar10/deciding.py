@@ -9,15 +9,15 @@ from validation.cifar10.group_claims import GroupClaim, group_claims
 from validation.cifar10.image_claim import ImageClaim
 from validation.cifar10.image_claims import image_claims
 from validation.cifar10.tasks import FAILED
-from validation.claim import Claim, Entry, Evidence
+from validation.claim import Evidence
 from validation.claims import CLAIMS
-from validation.controls import CONTROLS, Control
-from validation.judging import Measured, judge_entry, not_begun
-from validation.verdict import (
-    INCONCLUSIVE,
-    combined_verdict,
-    interval_to_json,
-    reason_for,
+from validation.controls import CONTROLS
+from validation.judging import (
+    Measured,
+    judge_entry,
+    judged_wrong,
+    not_begun,
+    verdict_entry,
 )
 
 Json = dict[str, Any]
@@ -87,42 +87,12 @@ def _unbegun(claim: GroupClaim | ImageClaim, budget: float) -> Json:
 def _of_image_claim(made: ImageClaim, evidence: Evidence, seconds: float) -> Json:
     """Return an entry of a claim whose judge knows the images."""
     claim, entry = made.claim, made.entry
-    parts = claim.judge(evidence, entry)
     controls = [
-        _judged_wrong(claim, evidence, entry, control)
+        judged_wrong(
+            claim, entry, control.applied(evidence), control.name, required=True
+        )
         for control in CONTROLS
         if control.kind in claim.notices
     ]
-    missed = [control["name"] for control in controls if control["passed"]]
-    reasons = [evidence.blocked or reason_for(parts)]
-    reasons += [f"not noticed: {', '.join(missed)}"] if missed else []
-    blocked = bool(evidence.blocked)
-    return not_begun(claim, entry, 0.0) | {
-        "verdict": INCONCLUSIVE if blocked else combined_verdict(parts),
-        "passed": not blocked and not missed and all(part.passed for part in parts),
-        "parts": [part.to_json() for part in parts],
-        "statistics": {part.name: interval_to_json(part.interval) for part in parts},
-        "tolerance": list(parts[0].tolerance),
-        "models_trained": evidence.models_trained,
-        "seconds": seconds,
-        "blocked": evidence.blocked,
-        "reason": "; ".join(reason for reason in reasons if reason),
-        "estimands": [
-            {"role": f"estimate: {name}", "text": str(a.estimand), "method": a.method}
-            for name, a in evidence.estimates.items()
-        ],
-        "controls": controls,
-    }
-
-
-def _judged_wrong(
-    claim: Claim, evidence: Evidence, entry: Entry, control: Control
-) -> Json:
-    parts = claim.judge(control.applied(evidence), entry)
-    return {
-        "name": control.name,
-        "required": True,
-        "verdict": combined_verdict(parts),
-        "passed": all(part.passed for part in parts),
-        "detail": reason_for(parts),
-    }
+    parts = claim.judge(evidence, entry)
+    return verdict_entry(claim, entry, evidence, parts, controls, seconds)
