@@ -13,7 +13,7 @@ from dmtheory.rendering import environment, png_data_uri, write_atomically
 from dmtheory.rendering.formulas import mathml
 from dmtheory.rendering.tables import Table, html_table
 from reports.cases import score_text
-from reports.load import ReportError, Run, load_run
+from reports.load import ReportError, load_run
 from reports.markdown import markdown_report
 from reports.plain import json_report
 from reports.report import Report, report_of
@@ -42,21 +42,6 @@ def build_report(run_folder: Path, *, form: str = "html") -> Path:
     path = run_folder / f"report.{ending}"
     write_atomically(path, render(report))
     return path
-
-
-def render_report(run: Run) -> str:
-    """Turn a run's data into the text of its page.
-
-    Args:
-        run: The run's data.
-
-    Returns:
-        A whole HTML document that refers to nothing outside itself.
-
-    Raises:
-        ReportError: If a figure or a picture in the data cannot be drawn.
-    """
-    return _page(report_of(run))
 
 
 def _page(report: Report) -> str:

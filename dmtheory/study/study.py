@@ -113,7 +113,7 @@ def study(
         attributions[SHRUNK] = fit_datamodel(responses, estimator=Ridge(), prior=prior)
     held_out = evaluation_of(evaluation)
     scores = lds_table(list(attributions.items()), held_out)
-    ranked = _beside_the_best(influences, held_out)
+    ranked = _beside_the_best(influences, scores, held_out)
     return Study(
         name=problem.description.name,
         plan=plan,
@@ -163,12 +163,12 @@ def _comparisons(
 
 
 def _beside_the_best(
-    influences: dict[str, Attribution], held_out: SubsetOutputs
+    influences: dict[str, Attribution], scores: LDSTable, held_out: SubsetOutputs
 ) -> LDSTable | None:
     """Return influence's scores with their differences to the best."""
     if not influences:
         return None
-    rows = lds_table(list(influences.items()), held_out).rows
+    rows = [row for row in scores.rows if row.name in influences]
     best = max(rows, key=lambda row: row.lds.mean.value).name
     return lds_table(list(influences.items()), held_out, reference=best)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dmtheory.testing.comparing import check_again, check_same
-from dmtheory.testing.contracts.fits import as_scores
+from dmtheory.testing.contracts.fits import finite_scores
 from dmtheory.testing.properties import Declared, Property, Violation
 from dmtheory.testing.strategies.arrays import permutations, weights
 from dmtheory.testing.strategies.convex import (
@@ -31,16 +31,8 @@ def attributed(declared: Declared, case: ConvexCase) -> Tensor:
     Raises:
         Violation: If it returns no finite matrix [train, targets].
     """
-    scores = as_scores(declared(case.problem, at=case.at.clone()))
-    expected = len(case.y), len(case.y_target)
-    if tuple(scores.shape) != expected:
-        raise Violation(
-            f"scores must have shape {expected} (train, targets), got "
-            f"{tuple(scores.shape)}"
-        )
-    if not bool(torch.isfinite(scores).all()):
-        raise Violation("scores must be finite, got some that are not")
-    return scores
+    found = declared(case.problem, at=case.at.clone())
+    return finite_scores(found, len(case.y), len(case.y_target))
 
 
 def check_attributed(

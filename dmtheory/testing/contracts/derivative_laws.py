@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dmtheory.testing.comparing import check_again, check_same
-from dmtheory.testing.contracts.fits import DRAWN_ERRORS, as_scores
+from dmtheory.testing.contracts.fits import DRAWN_ERRORS, finite_scores
 from dmtheory.testing.properties import Declared, Property, Violation
 from dmtheory.testing.strategies.arrays import permutations
 from dmtheory.testing.strategies.networks import trained_networks
@@ -52,17 +52,9 @@ def derived(
     Raises:
         Violation: If they are no finite matrix [coordinates, targets].
     """
-    scores = as_scores(call(declared, case, seed=seed, coordinates=coordinates))
+    found = call(declared, case, seed=seed, coordinates=coordinates)
     n_rows = len(case.at) if coordinates is None else len(coordinates)
-    expected = n_rows, case.derivative.shape[1]
-    if tuple(scores.shape) != expected:
-        raise Violation(
-            f"scores must have shape {expected} (train, targets), got "
-            f"{tuple(scores.shape)}"
-        )
-    if not bool(torch.isfinite(scores).all()):
-        raise Violation("scores must be finite, got some that are not")
-    return scores
+    return finite_scores(found, n_rows, case.derivative.shape[1])
 
 
 def check_derived(declared: Declared, case: ResponseCase, expected: Tensor) -> None:

@@ -45,8 +45,21 @@ def fitted(declared: Declared, study: Study) -> Fitted:
         Violation: If it returns no matrix [train, targets], or one that is not finite.
     """
     found = declared(study.masks.clone(), study.outputs.clone(), study.design)
+    return Fitted(
+        scores=finite_scores(found, study.masks.shape[1], study.outputs.shape[1]),
+        stderr=_optional(found, "stderr"),
+        intercept=_optional(found, "intercept"),
+    )
+
+
+def finite_scores(found: Any, n_train: int, n_targets: int) -> Tensor:
+    """Return the scores of a result.
+
+    Raises:
+        Violation: If they are no finite matrix [train, targets] of this shape.
+    """
     scores = as_scores(found)
-    expected = study.masks.shape[1], study.outputs.shape[1]
+    expected = n_train, n_targets
     if tuple(scores.shape) != expected:
         raise Violation(
             f"scores must have shape {expected} (train, targets), got "
@@ -54,11 +67,7 @@ def fitted(declared: Declared, study: Study) -> Fitted:
         )
     if not bool(torch.isfinite(scores).all()):
         raise Violation("scores must be finite, got some that are not")
-    return Fitted(
-        scores=scores,
-        stderr=_optional(found, "stderr"),
-        intercept=_optional(found, "intercept"),
-    )
+    return scores
 
 
 def as_scores(found: Any) -> Tensor:
