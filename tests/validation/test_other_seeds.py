@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import quick_settings
+from quick import quick_settings
 
 from dmtheory.engines.local import Serial
 from validation.claim import Entry
