@@ -1,5 +1,6 @@
 """Case pages: one target, its most helpful and most harmful training examples."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution, Entry
 from dmtheory.data.dataset import Dataset
+from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.response_derivative import response_derivative
 from validation.laboratory import Laboratory
 
 CASES = ("breast-cancer-sum", "digits-sum")
@@ -14,22 +17,56 @@ SHOWN = 4
 _FEATURES_SHOWN = 6
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """What one estimate says of the examples, for the case's target.
+
+    Attributes:
+        title: The estimate's name.
+        source: The attribution that holds it, or the first of several alike.
+        entries: A score with its error, an example.
+        n_models: Trainings behind all entries.
+        note: For which examples there is a score, where not for all.
+    """
+
+    title: str
+    source: Attribution
+    entries: dict[str, Entry]
+    n_models: int
+    note: str = ""
+
+    @property
+    def helpful(self) -> list[Entry]:
+        """The largest scores above zero, largest first."""
+        return [found for found in self._sorted(-1) if found.score > 0][:SHOWN]
+
+    @property
+    def harmful(self) -> list[Entry]:
+        """The scores farthest below zero, the farthest first."""
+        return [found for found in self._sorted(1) if found.score < 0][:SHOWN]
+
+    @property
+    def ranked(self) -> list[str]:
+        """The examples that it ranks high, of both kinds."""
+        return [found.label for found in (*self.helpful, *self.harmful)]
+
+    def _sorted(self, sign: int) -> list[Entry]:
+        return sorted(self.entries.values(), key=lambda found: sign * found.score)
+
+
 def case(laboratory: Laboratory, name: str) -> dict[str, Any]:
     """Return one target of a problem by the three estimates, ready to be drawn.
 
     The target is the one that the datamodel's models were least sure of: the output
-    nearest zero on average.
+    nearest zero on average. Every estimate tells what it says of each example that
+    any of them ranks high.
     """
     problem = laboratory.problem(name)
     data: Dataset = problem.data  # type: ignore[attr-defined]
     responses = laboratory.responses(name)
     target = int(responses.outputs.mean(0).abs().argmin())
-    p = laboratory.settings[name].p
-    estimates = {
-        "datamodel": laboratory.datamodel(name),
-        "response derivative": laboratory.derivative(name, at=p),
-        "influence": laboratory.influence(name, at=p),
-    }
+    columns = _columns(laboratory, name, target)
+    ranked = list(dict.fromkeys(label for one in columns for label in one.ranked))
     return {
         "problem": name,
         "title": f"{data.name.replace('-', ' ')}: {data.target_labels[target]}",
@@ -38,45 +75,114 @@ def case(laboratory: Laboratory, name: str) -> dict[str, Any]:
             "label": data.target_labels[target],
             **_look(data, data.raw_target, target),
         },
-        "estimates": [
-            _estimate(title, attribution, target, data)
-            for title, attribution in estimates.items()
+        "estimates": [_estimate(column, ranked, data) for column in columns],
+    }
+
+
+def _columns(laboratory: Laboratory, name: str, target: int) -> list[_Column]:
+    p = laboratory.settings[name].p
+    datamodel = _column("datamodel", laboratory.datamodel(name), target)
+    influence = _column("influence", laboratory.influence(name, at=p), target)
+    ranked = [*datamodel.ranked, *influence.ranked]
+    return [datamodel, _derivative(laboratory, name, target, ranked), influence]
+
+
+def _column(title: str, attribution: Attribution, target: int) -> _Column:
+    return _Column(
+        title=title,
+        source=attribution,
+        entries=_entries(attribution, target),
+        n_models=attribution.n_models,
+    )
+
+
+def _derivative(
+    laboratory: Laboratory, name: str, target: int, ranked: list[str]
+) -> _Column:
+    """Return the derivative of the suite's own examples and of those that are ranked.
+
+    Retraining takes models for every example, so a suite has it of some alone.
+    """
+    p = laboratory.settings[name].p
+    drawn = laboratory.derivative(name, at=p)
+    column = _column("response derivative", drawn, target)
+    labels = laboratory.problem(name).description.train_labels
+    lacking = tuple(
+        row
+        for row, label in enumerate(labels)
+        if label in ranked and label not in column.entries
+    )
+    if not lacking:
+        return column
+    further = _further(laboratory, name, p, lacking)
+    return _Column(
+        title=column.title,
+        source=drawn,
+        entries=column.entries | _entries(further, target),
+        n_models=drawn.n_models + further.n_models,
+        note=f"known of {len(column.entries)} of the {len(labels)} examples, drawn "
+        f"uniformly, and of {len(lacking)} that another estimate ranks here",
+    )
+
+
+def _further(
+    laboratory: Laboratory, name: str, p: float, coordinates: tuple[int, ...]
+) -> Attribution:
+    """Return the derivative as the laboratory takes it, seeds included, elsewhere."""
+    setting = laboratory.settings[name]
+    n_models = 2 * len(coordinates) * setting.n_seeds
+
+    def make() -> Attribution:
+        return response_derivative(
+            laboratory.problem(name),
+            FiniteDifference(step=setting.step * p, n_seeds=setting.n_seeds),
+            at=p,
+            coordinates=coordinates,
+            seed=laboratory.experiment_seed("derivative"),
+            engine=laboratory.engine,
+            progress=laboratory.counter(f"{name}: derivative of the case", n_models),
+        )
+
+    return laboratory.made(("derivative", name, p, "case"), make)
+
+
+def _entries(attribution: Attribution, target: int) -> dict[str, Entry]:
+    errors = attribution.stderr
+    return {
+        label: Entry(
+            label,
+            attribution.scores[row, target].item(),
+            None if errors is None else errors[row, target].item(),
+        )
+        for row, label in enumerate(attribution.train_labels)
+    }
+
+
+def _estimate(column: _Column, ranked: list[str], data: Dataset) -> dict[str, Any]:
+    rows = {label: row for row, label in enumerate(data.train_labels)}
+
+    def shown(found: Entry) -> dict[str, Any]:
+        return {**_numbers(found), **_look(data, data.raw_train, rows[found.label])}
+
+    own = column.ranked
+    return {
+        "name": column.title,
+        "estimand": str(column.source.estimand),
+        "unit": column.source.estimand.unit,
+        "models_trained": column.n_models,
+        "method": column.source.method,
+        "note": column.note,
+        "helpful": [shown(found) for found in column.helpful],
+        "harmful": [shown(found) for found in column.harmful],
+        "others": [
+            _numbers(column.entries[label]) for label in ranked if label not in own
         ],
     }
 
 
-def _estimate(
-    title: str, attribution: Attribution, target: int, data: Dataset
-) -> dict[str, Any]:
-    ranking = attribution.top(target, SHOWN)
-    rows = {label: row for row, label in enumerate(data.train_labels)}
-    compared = len(attribution.train_labels)
-    note = (
-        ""
-        if compared == data.n_train
-        else f"among {compared} of the {data.n_train} examples, drawn uniformly"
-    )
-
-    def entry(found: Entry) -> dict[str, Any]:
-        low, high = found.limits or (None, None)
-        return {
-            "label": found.label,
-            "score": found.score,
-            "low": low,
-            "high": high,
-            **_look(data, data.raw_train, rows[found.label]),
-        }
-
-    return {
-        "name": title,
-        "estimand": str(attribution.estimand),
-        "unit": attribution.estimand.unit,
-        "models_trained": attribution.n_models,
-        "method": attribution.method,
-        "note": note,
-        "helpful": [entry(found) for found in ranking.helpful],
-        "harmful": [entry(found) for found in ranking.harmful],
-    }
+def _numbers(found: Entry) -> dict[str, Any]:
+    low, high = found.limits or (None, None)
+    return {"label": found.label, "score": found.score, "low": low, "high": high}
 
 
 def _look(data: Dataset, raw: Tensor | None, row: int) -> dict[str, Any]:
