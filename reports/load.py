@@ -100,6 +100,9 @@ _CLAIM = {
             "required": _MayLack(bool),
         }
     ],
+    # Whether it stands when all entries of the run are taken together; runs made
+    # before that was asked do not say.
+    "family_wise": _MayLack({"p": _NUMBER, "adjusted": _NUMBER, "stands": bool}),
     "noticed_slopes": _MayLack(_Maybe({"above": _OPTIONAL, "below": _OPTIONAL})),
     "figure": _Maybe(_FIGURE),
 }

@@ -58,10 +58,10 @@ def _code(text: str) -> str:
 
 
 def _overview(report: Report) -> Table:
-    columns = ("claim", "verdict", "outcome", "scale", "problem", "numbers", "models")
+    columns = ("claim", "verdict", "outcome", "together", "scale", "problem")
     return Table(
         caption="One row a claim, scale and problem; numbers with 95 % intervals",
-        columns=columns,
+        columns=(*columns, "numbers", "models"),
         rows=tuple(_overview_row(entry) for entry in report.entries),
     )
 
@@ -73,6 +73,7 @@ def _overview_row(entry: Entry) -> tuple[str, ...]:
         claim["id"],
         claim["verdict"],
         _outcome(claim["passed"]),
+        NOTHING if entry.standing is None else entry.standing.words,
         claim["scale"],
         claim["problem"],
         "; ".join(numbers) or claim["reason"] or NOTHING,
@@ -132,7 +133,7 @@ def _entry(entry: Entry) -> Iterable[str]:
     claim = entry.data
     yield f"#### {claim['scale']}, {_text(claim['problem'])}"
     yield (
-        f"**{claim['verdict']}**, {_outcome(claim['passed'])}; "
+        f"**{claim['verdict']}**, {_outcome(claim['passed'])}{_together(entry)}; "
         f"{format_number(claim['models_trained'])} models trained, "
         f"{format_duration(claim['seconds'])}."
     )
@@ -153,6 +154,12 @@ def _entry(entry: Entry) -> Iterable[str]:
             f"- {_text(name)}: {_interval(found)}"
             for name, found in entry.statistics.items()
         )
+
+
+def _together(entry: Entry) -> str:
+    if entry.standing is None:
+        return ""
+    return f", {entry.standing.words} (p {entry.standing.chance})"
 
 
 def _interval(found: Json) -> str:

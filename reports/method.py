@@ -184,6 +184,16 @@ _VERDICTS = Chapter(
             "where the claim is true, refuted where it is false.",
         ),
         Note(
+            name="stands",
+            words="As expected also when all entries of the run are taken together. "
+            "Every interval misses its truth now and then, and with many entries one "
+            "of them soon does. An entry's p-value is the chance that noise alone "
+            "brings its weakest part out as expected; shown is p as Holm's method "
+            "adjusts it to the number of entries. Those with at most 0.05 stand: "
+            "the probability that any entry stands which in truth is not as expected "
+            "is at most 5 %. Exact numbers have no noise, and p = 0.",
+        ),
+        Note(
             name="wrong estimates",
             words="The same claim decided with an estimate that was spoiled on "
             "purpose. It is caught when the claim then no longer comes out as "

@@ -24,6 +24,7 @@ from reports.matrix import Matrix, matrix_of
 from reports.method import METHOD, Chapter
 from reports.studies import Study, study_of
 from reports.summary import summary_sentences
+from reports.together import Standing, standing_of
 
 Json = dict[str, Any]
 _MOST_HEADLINES = 3
@@ -58,6 +59,7 @@ class Entry:
         headlines: The numbers that stand for it.
         sides: What is compared, explained.
         changes: What would change its verdict.
+        standing: Whether it stands beside all others; None where that is not said.
         drawing: Its figure, if any.
         numbers: All the numbers that the figure shows.
         statistics: Statistics that are not among its parts already.
@@ -68,6 +70,7 @@ class Entry:
     headlines: tuple[Headline, ...]
     sides: tuple[Side, ...]
     changes: tuple[str, ...]
+    standing: Standing | None
     drawing: Drawing | None
     numbers: tuple[Table, ...]
     statistics: dict[str, Json]
@@ -153,7 +156,7 @@ class Report:
     def verdicts(self) -> Table:
         """Every part of every entry with its numbers."""
         place, number = ("claim", "scale", "problem", "part"), ("value", "low", "high")
-        said = "tolerance from", "to", "verdict", "expected", "models trained"
+        said = "tolerance from", "to", "verdict", "expected", "together", "models"
         return Table(
             caption=f"Verdicts of the {self.run['suite']} suite, with 95 % intervals",
             columns=(*place, *number, *said),
@@ -238,6 +241,7 @@ def _entry(claim: Json, make_anchor: Callable[..., str]) -> Entry:
         headlines=_headlines(claim),
         sides=tuple(side_of(one) for one in claim["estimands"]),
         changes=changes(claim),
+        standing=standing_of(claim),
         drawing=None
         if scatter is None
         else draw_scatter(scatter, name=make_anchor("f")),
@@ -314,14 +318,15 @@ def _numbers(scatter: Scatter) -> Iterable[Table]:
 def _verdict_rows(entry: Entry) -> Iterable[tuple[str, ...]]:
     claim = entry.data
     place = claim["id"], claim["scale"], claim["problem"]
-    trained = str(claim["models_trained"])
+    together = NOTHING if entry.standing is None else entry.standing.words
+    of_all = together, str(claim["models_trained"])
     if not claim["parts"]:
-        yield *place, *(NOTHING,) * 6, claim["verdict"], claim["expected"], trained
+        yield *place, *(NOTHING,) * 6, claim["verdict"], claim["expected"], *of_all
     for part in claim["parts"]:
         numbers = (part["value"], part["low"], part["high"], *part["tolerance"])
         texts = (NOTHING if number is None else f"{number:.6g}" for number in numbers)
         said = part["verdict"], part["expected"]
-        yield *place, part["name"], *texts, *said, trained
+        yield *place, part["name"], *texts, *said, *of_all
 
 
 def _when(started: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dmtheory.rendering import format_interval, format_number
+from reports.lists import joined, listed
+from reports.together import together_sentences
 
 # Training that does not change when all weights are scaled alike.
 _SCALE_FREE = ("sum", "batch_sum")
@@ -16,7 +18,6 @@ _REPLACEMENTS = (
     ),
     ("matched-derivative", "to good approximation, that where every weight is p"),
 )
-_MOST_NAMED = 4
 
 
 def summary_sentences(results: dict[str, Any]) -> list[str]:
@@ -39,7 +40,7 @@ def summary_sentences(results: dict[str, Any]) -> list[str]:
     paragraphs = (
         _posted_identity(claims, scale_free, others),
         _replacements(claims, scale_free | others),
-        [*_outcomes(claims), *_controls(claims)],
+        [*_outcomes(claims), *together_sentences(claims), *_controls(claims)],
     )
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
@@ -61,7 +62,7 @@ def _outcomes(claims: Sequence[dict[str, Any]]) -> list[str]:
         )
     failed = [_place(claim) for claim in decided if not claim["passed"]]
     if failed:
-        sentences.append(f"Not as expected: {_listed(failed)}.")
+        sentences.append(f"Not as expected: {listed(failed)}.")
     skipped = len(claims) - len(decided)
     if skipped:
         sentences.append(
@@ -169,7 +170,7 @@ def _slopes(claims: Sequence[dict[str, Any]], *, most_named: int = 3) -> str:
             f"between {format_number(min(values))} and {format_number(max(values))} "
             f"over {len(slopes)} problems"
         )
-    return _joined([
+    return joined([
         f"{format_interval(slope['value'], slope['low'], slope['high'])} on "
         f"{claim['problem']}"
         for claim, slope in zip(claims, slopes, strict=True)
@@ -212,18 +213,6 @@ def _place(claim: dict[str, Any]) -> str:
     if found == claim["expected"]:
         found += ", but not in every part as expected"
     return f"{claim['id']} on {claim['problem']} ({found})"
-
-
-def _listed(items: Sequence[str]) -> str:
-    if len(items) <= _MOST_NAMED:
-        return _joined(items)
-    return f"{', '.join(items[:_MOST_NAMED])} and {len(items) - _MOST_NAMED} more"
-
-
-def _joined(items: Sequence[str]) -> str:
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _counted(number: int) -> str:
