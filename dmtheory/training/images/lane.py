@@ -95,6 +95,10 @@ class Lane:
         """Return parameters and buffers by name."""
         return self._named(self.values)
 
+    def moving(self) -> list[Tensor]:
+        """Return everything that a step changes in place."""
+        return [*self.values, *self.velocities, *self.buffers.values(), self.clock]
+
     def flat(self) -> Float[Tensor, " params"]:
         """Return the trained parameters as one vector."""
         return torch.cat([value.flatten() for value in self.values])
