@@ -113,10 +113,10 @@ class Loop:
         total = torch.zeros((), device=self.device)
         everyone = torch.arange(len(self.test), device=self.device)
         for view in self.recipe.views:
-            move = [int(view.mirrored), view.shift, view.shift, 0, 0]
             parts = []
             for rows in everyone.split(_AT_ONCE):
-                moves = torch.tensor(move, device=self.device).expand(len(rows), 5)
+                moves = torch.tensor(view.move, device=self.device)
+                moves = moves.expand(len(rows), 5)
                 x = moved(self.scale, self.test, rows, moves, cutout=0)
                 with self.precision.computing(self.device):
                     parts.append(self.forward(in_layout(x)).float())

@@ -95,10 +95,7 @@ def logits(
     for rows in torch.arange(len(images), device=images.device).split(_AT_ONCE):
         total = torch.zeros((), dtype=precision.kept, device=images.device)
         for view in stock.recipe.views:
-            moves = torch.tensor(
-                [int(view.mirrored), view.shift, view.shift, 0, 0],
-                device=images.device,
-            ).expand(len(rows), 5)
+            moves = torch.tensor(view.move, device=images.device).expand(len(rows), 5)
             x = in_layout(moved(stock.scale, images, rows, moves, cutout=0))
             with precision.computing(images.device):
                 found = functional_call(module, dict(values), (x,))

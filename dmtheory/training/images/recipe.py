@@ -103,13 +103,19 @@ class View:
 
     Attributes:
         share: Its weight in the mean of logits.
-        mirrored: Whether it is mirrored left to right.
         shift: Pixels that it moves along both axes.
+        mirrored: Whether it is then mirrored left to right.
     """
 
     share: float = 1.0
     mirrored: bool = False
     shift: int = 0
+
+    @property
+    def move(self) -> tuple[int, int, int, int, int]:
+        """The same as `pixels.moved` takes it, which mirrors before it shifts."""
+        right = -self.shift if self.mirrored else self.shift
+        return int(self.mirrored), self.shift, right, 0, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

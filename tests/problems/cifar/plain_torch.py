@@ -269,9 +269,10 @@ def margins(problem: Cifar, weights: Tensor, seed: Tensor) -> Tensor:
     logits = 0
     with torch.no_grad():
         for share, by in shifts:
-            for flip in (0, 1):
-                x = [_uncut(recipe, image, [flip, by, by]) for image in data.x_target]
-                logits = logits + share * module(torch.stack(x))
+            # As the source does: moved, then mirrored.
+            moved = [_uncut(recipe, image, [0, by, by]) for image in data.x_target]
+            x = torch.stack(moved)
+            logits = logits + share * (module(x) + module(x.flip(3)))
     return margin(logits, data.y_target)
 
 
