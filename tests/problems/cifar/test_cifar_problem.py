@@ -80,8 +80,13 @@ def test_quality_is_of_all_test_images_and_targets_are_some() -> None:
 def test_a_test_image_and_its_mirror_image_are_the_same_to_averaged_views(
     recipe: Any,
 ) -> None:
-    """Left to right, not channels as in the datamodels example."""
-    small = recipe.smaller(width=2, epochs=1, batch_size=5)
+    """Left to right, not channels as in the datamodels example.
+
+    A view that is moved along a diagonal first has no mirror image among the others.
+    """
+    unmoved = [view for view in recipe.views if view.shift == 0]
+    views = tuple(replace(view, share=1 / len(unmoved)) for view in unmoved)
+    small = replace(recipe.smaller(width=2, epochs=1, batch_size=5), views=views)
     shown = {
         name: replace(
             DATA, x_target=DATA.x_target.flip(axis) if axis else DATA.x_target
