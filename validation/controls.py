@@ -22,16 +22,22 @@ class Control:
         kind: "scale", "sign" or "rank", of which a claim says which it has to notice;
             other kinds are shown in the matrix alone.
         spoil: Returns the wrong estimate.
+        of_both: Whether references are spoiled too: a slope takes the noise of its
+            reference out by that one's halves.
     """
 
     name: str
     kind: str
     spoil: Callable[[Attribution], Attribution]
+    of_both: bool = False
 
     def applied(self, evidence: Evidence) -> Evidence:
         """Return the evidence with every estimate spoiled."""
         wrong = {name: self.spoil(a) for name, a in evidence.estimates.items()}
-        return replace(evidence, estimates=wrong)
+        references = evidence.references
+        if self.of_both:
+            references = {name: self.spoil(a) for name, a in references.items()}
+        return replace(evidence, estimates=wrong, references=references)
 
 
 def scaled(factor: float) -> Callable[[Attribution], Attribution]:
@@ -103,5 +109,7 @@ MORE_CONTROLS = (
     Control(name="1/N misplaced", kind=SCALE, spoil=divided_by_examples),
     Control(name="divisor N for pN", kind="divisor", spoil=divided_by_level),
     Control(name="mask columns permuted", kind=RANK, spoil=permuted(1.0)),
-    Control(name="halves not independent", kind="noise", spoil=of_one_half),
+    Control(
+        name="halves not independent", kind="noise", spoil=of_one_half, of_both=True
+    ),
 )

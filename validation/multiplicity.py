@@ -8,8 +8,8 @@ intervals are thus tests at 2.5 %. "Refuted" says that it lies outside, on a sid
 is not stated beforehand: of a truth on one end both tails count, the farther one beyond
 the whole tolerance, so that these tests are at 2.5 to 5 %.
 
-What is tested is fixed beforehand: that some part of an entry is not as expected. Its
-p-value is the largest of its parts', without correction, since the entry errs only
+What is tested is fixed before the run: that some part of an entry is not as expected.
+Its p-value is the largest of its parts', without correction, since the entry errs only
 where a part does (an intersection-union test). Over the entries of a run Holm's method
 adjusts them, whatever their dependence: the probability that any entry stands of which
 some part is in truth not as expected is at most 5 %. A verdict that nobody expected
@@ -81,7 +81,8 @@ def family_wise(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return for each entry of results.json whether its verdict stands in the family.
 
     Args:
-        claims: The entries of a run; those that are not as expected stand nowhere.
+        claims: The entries of a run; those that are not as expected, or that did not
+            notice a wrong estimate, stand nowhere.
 
     Returns:
         The p-value, its adjusted value, and whether that is at most 5 %, an entry.
@@ -94,6 +95,8 @@ def family_wise(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _of_entry(claim: dict[str, Any]) -> float:
-    if claim["verdict"] == INCONCLUSIVE or not claim["parts"]:
+    """Return the largest p-value of what is judged; 1 where a control was missed."""
+    parts = [part for part in map(part_of, claim["parts"]) if part.judged]
+    if claim["verdict"] == INCONCLUSIVE or not claim["passed"] or not parts:
         return 1.0
-    return max(chance_of_error(part_of(part)) for part in claim["parts"])
+    return max(map(chance_of_error, parts))

@@ -4,10 +4,15 @@ from dataclasses import asdict, dataclass
 from math import ceil, isfinite
 from typing import Any
 
+from scipy.special import ndtri
+
 from dmtheory.agreement.bootstrap import Interval
 
 SUPPORTED, REFUTED = "supported", "refuted"
 INCONCLUSIVE, SKIPPED = "inconclusive", "skipped"
+# With as many models as bring an end of a 95 % interval to the edge, the next run's own
+# error decides half of the time; with so many times more, nine times in ten.
+POWER = float((ndtri(0.975) + ndtri(0.9)) / ndtri(0.975)) ** 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +23,15 @@ class Part:
         name: A short name.
         statement: What is stated about the number.
         interval: The number with its interval.
-        tolerance: The values for which the statement holds, fixed beforehand; None
-            is an open end.
+        tolerance: The values for which the statement holds, fixed before the run's
+            seed was drawn; None is an open end.
         expected: "supported" or "refuted".
         headline: Whether the part is the claim's own statement; the claim's verdict
             is that of its headline parts.
+        over: What the interval is over, and so what narrows it: "models" (seeds and
+            subsets, which more trainings bring), or such as "targets".
+        judged: Whether the part can fail. A number that is only reported has no
+            p-value.
     """
 
     name: str
@@ -31,6 +40,8 @@ class Part:
     tolerance: tuple[float | None, float | None]
     expected: str = SUPPORTED
     headline: bool = True
+    over: str = "models"
+    judged: bool = True
 
     @property
     def verdict(self) -> str:
@@ -51,11 +62,12 @@ class Part:
 
     @property
     def times(self) -> float:
-        """How many times the models would decide an open verdict; 1 where none is open.
+        """How many times the models bring an open interval to the edge of a verdict.
 
-        Both sides of an interval shrink as one over the square root of the models: of
-        a value inside the tolerance both ends have to come inside, of a value outside
-        the end that faces it has to leave. Infinite where no number is enough.
+        1 where none is open. Both sides of an interval shrink as one over the square
+        root of the models: of a value inside the tolerance both ends have to come
+        inside, of a value outside the end that faces it has to leave.
+        Infinite where no number is enough.
         """
         if self.verdict != INCONCLUSIVE:
             return 1.0
@@ -88,11 +100,16 @@ class Part:
             )
         if not isfinite(self.times):
             return (
-                "no number of further models is known to decide it: the value lies on "
-                "the edge of the tolerance"
+                f"no number of further {self.over} is known to decide it: the value "
+                "lies on the edge of the tolerance"
             )
-        more = f", {ceil((self.times - 1) * models):,} further ones," if models else ""
-        return f"about {self.times:.2f} times the models{more} would decide it"
+        times = POWER * self.times
+        counted = models and self.over == "models"
+        more = f", {ceil((times - 1) * models):,} further ones," if counted else ""
+        return (
+            f"about {times:.2f} times the {self.over}{more} would decide it nine times "
+            "in ten"
+        )
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -115,6 +132,8 @@ class Part:
             "passed": self.passed,
             "note": self.note(models),
             "headline": self.headline,
+            "over": self.over,
+            "judged": self.judged,
         }
 
 
@@ -129,6 +148,8 @@ def part_of(data: dict[str, Any]) -> Part:
         tolerance=(low, high),
         expected=data["expected"],
         headline=data["headline"],
+        over=data["over"],
+        judged=data["judged"],
     )
 
 

@@ -38,6 +38,7 @@ def entry(*parts: Part) -> dict:
     return {
         "verdict": combined_verdict(list(parts)),
         "parts": [one.to_json() for one in parts],
+        "passed": all(one.passed for one in parts),
     }
 
 
@@ -114,6 +115,20 @@ def test_an_entry_is_as_certain_as_its_least_certain_part() -> None:
 def test_a_blocked_entry_stands_nowhere() -> None:
     blocked = {**entry(part(0.0, 0.01, (-1.0, 1.0))), "verdict": "inconclusive"}
     assert family_wise([blocked]) == [{"p": 1.0, "adjusted": 1.0, "stands": False}]
+
+
+def test_an_entry_that_missed_a_wrong_estimate_stands_nowhere() -> None:
+    sure = entry(part(0.0, 0.01, (-1.0, 1.0)))
+    assert family_wise([sure])[0]["stands"]
+    assert not family_wise([sure | {"passed": False}])[0]["stands"]
+
+
+def test_a_number_that_is_only_reported_has_no_p_value() -> None:
+    sure, near = part(0.0, 0.01, (-1.0, 1.0)), part(0.0, 0.5, (-1.0, 1.0))
+    told = part(0.0, 0.5, (-1.0, 1.0), judged=False)
+    with_it, without = family_wise([entry(sure, told)]), family_wise([entry(sure)])
+    assert with_it == without
+    assert family_wise([entry(sure, near)])[0]["p"] > without[0]["p"]
 
 
 def test_exact_entries_cost_the_others_nothing() -> None:

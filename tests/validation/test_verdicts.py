@@ -5,14 +5,16 @@ from dataclasses import replace
 from math import isfinite, nan, sqrt
 
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from samples import generator
 
 from dmtheory.agreement.bootstrap import Interval
 from validation.claim import Entry
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
-from validation.verdict import Part, combined_verdict, part_of
+from validation.verdict import POWER, Part, combined_verdict, part_of
 
 
 def part(low: float, high: float, tolerance=(0.9, 1.1), **kw) -> Part:
@@ -50,10 +52,28 @@ def test_a_refuted_part_can_be_what_is_expected() -> None:
 
 
 def test_inconclusive_says_how_much_more_would_decide() -> None:
-    # Half-width .04, distance from value to the edge .02: (.04/.02)^2 = 4 times.
-    assert "4.00 times" in part(1.04, 1.12).note()
-    # Of 1,000 models: 3,000 more.
-    assert "3,000 further ones" in part(1.04, 1.12).note(1000)
+    # Half-width .04, distance from value to the edge .02: (.04/.02)^2 = 4 times to
+    # touch it, (1.960 + 1.282)^2 / 1.960^2 = 2.735 times that for nine in ten.
+    open_ = part(1.04, 1.12)
+    assert open_.times == pytest.approx(4)
+    assert "10.94 times the models, 9,942 further ones," in open_.note(1000)
+
+
+def test_with_the_models_it_names_an_open_part_is_decided_nine_times_in_ten() -> None:
+    """False-alarm rate below 1e-4: binomial, 4 standard errors of 20,000 draws."""
+    open_ = part(0.98, 1.14, (0.9, 1.1))
+    assert open_.verdict == "inconclusive"
+    draws = torch.randn(20_000, generator=generator(3)).double()
+    reach = 0.08 / sqrt(POWER * open_.times)
+    values = open_.interval.value + reach / 1.959964 * draws
+    decided = (values + reach <= 1.1).double().mean().item()
+    assert abs(decided - 0.9) < 4 * sqrt(0.09 / 20_000)
+
+
+def test_what_models_do_not_narrow_names_what_does() -> None:
+    note = part(1.04, 1.12, over="targets").note(1000)
+    assert "times the targets would decide it" in note
+    assert "further ones" not in note
 
 
 def test_combined_verdicts() -> None:
@@ -76,7 +96,7 @@ def decides_at_the_number_it_names(part: Part) -> None:
     assert part.verdict == "inconclusive"
     assert with_times_the_models(part, 0.99 * part.times).verdict == "inconclusive"
     assert with_times_the_models(part, 1.01 * part.times).verdict != "inconclusive"
-    assert f"{part.times:.2f} times" in part.note()
+    assert f"{POWER * part.times:.2f} times" in part.note()
 
 
 NUMBERS = st.floats(-10, 10).map(lambda x: round(x, 3))
@@ -142,11 +162,14 @@ def test_every_part_of_a_claim_says_what_would_decide_it(
         assert one.note(1000) == ""
         for open_ in open_forms(one):
             decides_at_the_number_it_names(open_)
-            assert "further ones" in open_.note(1000)
+            assert ("further ones" in open_.note(1000)) == (open_.over == "models")
 
 
 def test_a_part_survives_its_file() -> None:
-    for one in (part(2.0, 2.1, expected="refuted"), part(0.1, 0.5, (0.8, None))):
+    for one in (
+        part(2.0, 2.1, expected="refuted"),
+        part(0.1, 0.5, (0.8, None), over="targets", judged=False),
+    ):
         assert part_of(json.loads(json.dumps(one.to_json()))) == one
     lost = part_of(part(nan, nan, headline=False).to_json())
     assert (lost.verdict, lost.headline) == ("inconclusive", False)

@@ -10,6 +10,7 @@ from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims import matched_derivative
 from validation.claims.exact import exact_attribution, sample_mean_derivative
 from validation.laboratory import Laboratory
+from validation.median_slope import median_slope
 from validation.relate import relate
 from validation.verdict import REFUTED, Part
 
@@ -68,8 +69,17 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
                 headline=False,
             ),
         ]
+    median = Part(
+        name="slope of the median target",
+        statement="no target counts for more than another; interval over models, "
+        "examples and targets: would be 1",
+        interval=median_slope(datamodel, evidence.references["derivative"]),
+        tolerance=EQUALITY,
+        expected=REFUTED,
+        over="examples and targets",
+    )
     delta = evidence.numbers["delta"]
-    return [*parts, _what_holds_instead(evidence, found.slope, delta)]
+    return [*parts, median, _what_holds_instead(evidence, found.slope, delta)]
 
 
 def _what_holds_instead(evidence: Evidence, posted: Interval, delta: float) -> Part:
