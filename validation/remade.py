@@ -94,7 +94,7 @@ def influence_at_p(laboratory: Laboratory, name: str, seed: int) -> Estimates:
     found = influence(
         laboratory.problem(name),  # type: ignore[arg-type]
         curvature=setting.curvature,
-        damping=setting.damping,
+        damping=laboratory.damping_choice(name, at=setting.p).damping,
         at=setting.p,
         n_seeds=n_seeds,
         seed=seed,
@@ -113,7 +113,8 @@ def influence_of_removals(
         n_seeds=influence_gap.SEEDS["M"],
         seed=laboratory.experiment_seed("influence"),
     )
-    some = laboratory.coordinates(name, influence_gap.REMOVED["M"])
+    entry = Entry(scale="M", problem=name)
+    some = influence_gap.removed_examples(laboratory, entry)
     labels = [found.train_labels[i] for i in some]
     return {influence_gap.ESTIMATE: found.restricted(labels)}
 

@@ -145,6 +145,22 @@ def test_damping_in_the_wrong_unit_leaves_the_proximal_response(
     assert slopes[1].interval.value < 0.2 * slopes[0].interval.value
 
 
+def test_influence_is_made_anew_of_the_examples_that_are_removed(
+    little: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all are removed, of all: sides of other sizes cannot be compared."""
+    monkeypatch.setitem(influence_gap.REMOVED, "M", 6)
+    monkeypatch.setitem(influence_gap.SEEDS, "M", 1)
+    for everywhere, n_removed in (((), 6), ((NAME,), 60)):
+        monkeypatch.setattr(influence_gap, "ALL_REMOVED", everywhere)
+        found = BY_DAMPING["influence-gap"](little, NAME, 0.1)
+        some = influence_gap.removed_examples(little, ENTRY)
+        labels = little.problem(NAME).description.train_labels
+        assert len(some) == n_removed
+        estimate = found[influence_gap.ESTIMATE]
+        assert estimate.train_labels == tuple(labels[i] for i in some)
+
+
 def test_nothing_is_made_anew_where_nothing_can_be_wrong_so(
     laboratory: Laboratory,
 ) -> None:

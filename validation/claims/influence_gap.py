@@ -37,8 +37,7 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     name = entry.problem
     problem, setting = laboratory.problem(name), laboratory.settings[name]
     assert isinstance(problem, DifferentiableProblem)
-    n_removed = None if name in ALL_REMOVED else REMOVED[entry.scale]
-    removed = laboratory.coordinates(name, n_removed)
+    removed = removed_examples(laboratory, entry)
     seed = laboratory.experiment_seed("influence")
     found = influence_gap(
         problem,
@@ -67,6 +66,13 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         numbers=_terms(found),
         blocked=laboratory.blocked(name),
     )
+
+
+def removed_examples(laboratory: Laboratory, entry: Entry) -> tuple[int, ...]:
+    """Return the examples that are removed, one at a time."""
+    every = entry.problem in ALL_REMOVED
+    n_removed = None if every else REMOVED[entry.scale]
+    return laboratory.coordinates(entry.problem, n_removed)
 
 
 def _terms(found: InfluenceGap) -> dict[str, float]:
