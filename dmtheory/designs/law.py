@@ -70,9 +70,11 @@ def check_law(masks: Float[Tensor, "models train"], design: SubsetDesign) -> Non
             _check_size(masks, design.size)
         case LeaveKOut():
             _check_size(masks, masks.shape[1] - design.k)
+        case Stratified():
+            _check_strata(masks, design)
         case _:
             raise TypeError(
-                "design of arrays must be Bernoulli, FixedSize, LeaveKOut, "
+                "design of arrays must be Bernoulli, FixedSize, Stratified, LeaveKOut, "
                 "ComplementaryPairs, AntitheticPairs or DisjointBlocks, got "
                 f"{type(design).__name__}"
             )
@@ -114,4 +116,20 @@ def _check_size(masks: Tensor, size: int) -> None:
         raise ValueError(
             f"design must match the masks: size {size} was stated, but rows hold "
             f"{int(sizes.min())} to {int(sizes.max())} examples"
+        )
+
+
+def _check_strata(masks: Tensor, design: Stratified) -> None:
+    members = (design.null_directions(masks.shape[1]) > 0).to(masks)
+    # Every row of the design has the same totals.
+    first = design.weights(torch.zeros(1, dtype=torch.int64), masks.shape[1])
+    sizes, stated = masks @ members.T, members @ first[0].to(masks)
+    wrong = (sizes != stated).any(0).nonzero().flatten()
+    if len(wrong):
+        stratum = int(wrong[0])
+        found = sizes[:, stratum]
+        raise ValueError(
+            f"design must match the masks: {int(stated[stratum])} of stratum {stratum} "
+            f"were stated (strata in the order of their numbers), but rows hold "
+            f"{int(found.min())} to {int(found.max())}"
         )

@@ -10,7 +10,7 @@ from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.derivatives.method import DerivativeMethod
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.designs import Stratified, SubsetDesign
+from dmtheory.designs import SubsetDesign
 from dmtheory.influence.curvature.base import Curvature
 from dmtheory.problems.base import Problem
 from dmtheory.testing.properties import Declared
@@ -85,8 +85,6 @@ class _Named:
 
 class _Fit(_Named):
     def __call__(self, masks: Tensor, outputs: Tensor, design: SubsetDesign) -> Any:
-        if isinstance(design, Stratified):
-            raise NotImplementedError("arrays of a stratified design are not taken")
         return fit_datamodel(masks, outputs, design=design, estimator=self._wrapped)
 
 

@@ -24,6 +24,7 @@ from dmtheory.designs import (
     Stratified,
     SubsetDesign,
 )
+from dmtheory.estimand import Point
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.theory.exhaustive import (
     fixed_size_datamodel,
@@ -272,6 +273,39 @@ def test_a_stratified_design_states_its_variances() -> None:
     assert ((fit.coefficients - beta).abs() < 5 * fit.stderr).all()
     exact = OLS().fit(sample)
     torch.testing.assert_close(exact.coefficients, beta, rtol=0, atol=1e-10)
+
+
+def test_arrays_of_a_stratified_design_are_fitted_as_its_rows_are() -> None:
+    design = Stratified(strata=(7, 7, 7, 7, 2, 2), fraction=0.5, n_models=60, seed=0)
+    masks = design.weights(torch.arange(60), 6)
+    outputs = masks @ normal(6, 2, seed=1) + normal(60, 2, seed=2)
+    found = fit_datamodel(masks, outputs, design=design)
+    # The minimum-norm solution, by the pseudo-inverse: no stratum's total is moved.
+    x, y = masks - masks.mean(0), outputs - outputs.mean(0)
+    expected = torch.linalg.pinv(x, rtol=1e-10) @ y
+    torch.testing.assert_close(found.scores, expected, rtol=0, atol=1e-12)
+    assert found.estimand.point == Point("subsets", 0.5, "Stratified")
+
+
+@pytest.mark.parametrize(
+    ("rows", "design", "message"),
+    [
+        (6, Stratified(strata=(3, 3, 1, 1), fraction=0.5), "1 of stratum 0 .* 0 to 2"),
+        (
+            6,
+            Stratified(strata=(1, 1, 1), fraction=0.5),
+            "one entry an example .4., got 3",
+        ),
+    ],
+)
+def test_masks_that_contradict_their_strata_are_refused(
+    rows: int, design: SubsetDesign, message: str
+) -> None:
+    masks = torch.zeros(rows, 4).double()
+    # The larger stratum number comes first: its rows are as stated.
+    masks[:, 0], masks[1, 2:] = 1, 1
+    with pytest.raises(ValueError, match=message):
+        fit_datamodel(masks, normal(rows, 1, seed=1), design=design)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from dmtheory import (
     solvers,
 )
 from dmtheory.derivatives.steps import Unrollable
-from dmtheory.designs import Stratified
 from dmtheory.influence.curvature import EKFAC, KFAC
 from dmtheory.problems import (
     MLP,
@@ -42,26 +41,6 @@ from dmtheory.problems import (
 from dmtheory.testing import Declared, declares
 
 PENALTY = 0.1
-
-
-def fitted_by(estimator: Any) -> Any:
-    """Return the estimator as a fit that leaves out what its certificate refuses.
-
-    Outputs that vary, but have no linear part at all, leave nothing but rounding of
-    X'Y; the certificate of OLS and ridge is relative to that, and refuses them.
-    """
-
-    def fit(masks: Tensor, outputs: Tensor, design: Any) -> Any:
-        if isinstance(design, Stratified):
-            raise NotImplementedError("arrays of a stratified design are not taken")
-        try:
-            return fit_datamodel(masks, outputs, design=design, estimator=estimator)
-        except ValueError as error:
-            if "must reach a residual" in str(error):
-                raise NotImplementedError("outputs without a linear part") from error
-            raise
-
-    return fit
 
 
 def shrunk(beta: Tensor, variance: float) -> Tensor:
@@ -85,8 +64,8 @@ CHOSEN = "the penalty is chosen by the data"
 UNITS = "the penalty is in units of the output"
 
 DATAMODELS = {
-    "OLS": declares("datamodel")(fitted_by(OLS())),
-    "robust OLS": declares("datamodel")(fitted_by(OLS(errors="robust"))),
+    "OLS": declares("datamodel")(OLS()),
+    "robust OLS": declares("datamodel")(OLS(errors="robust")),
     "difference of means": declares(
         "datamodel",
         not_promised=dict.fromkeys(("population coefficient", "fixed size"), DRAWN),
@@ -103,7 +82,7 @@ DATAMODELS = {
         not_promised=dict.fromkeys(
             ("interval coverage", "coverage under pairs"), BIASED
         ),
-    )(fitted_by(Ridge(l2_penalties=(PENALTY,)))),
+    )(Ridge(l2_penalties=(PENALTY,))),
     "ridge by leave-one-out": declares(
         "datamodel",
         not_promised={
@@ -115,7 +94,7 @@ DATAMODELS = {
             "fixed size": CHOSEN,
             "errors fall": CHOSEN,
         },
-    )(fitted_by(Ridge())),
+    )(Ridge()),
     "LASSO": declares(
         "datamodel",
         limit=thresholded,

@@ -6,7 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from dmtheory.datamodels.rows.moments import Columns
+
 _ROUNDING = 1e-12
+# A linear part of the outputs that is a smaller share of them is none but for rounding.
+_LEAST_PART = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,7 +20,7 @@ class Certificate:
     Attributes:
         kind: "duality gap", relative to the objective at 0 (half the outputs' mean
             square), or "residual" of the normal equations, relative to their right
-            side.
+            side (see `relative_residual`).
         value: One a target.
         tolerance: What counts as converged.
     """
@@ -77,20 +81,30 @@ class LinearFit:
 def relative_residual(
     rest: Float[Tensor, "train targets"],
     size: Float[Tensor, " targets"],
+    columns: Columns,
+    squares: Float[Tensor, " targets"],
     shift: Float[Tensor, " targets"],
-    n_rows: int,
 ) -> Float[Tensor, " targets"]:
     """Return what is left of the normal equations, relative to their right side.
+
+    Outputs may vary and yet have no linear part: then X'Y is but rounding, of the size
+    of eps |x||e|, and what is left of it is measured by a millionth of |x||e| instead.
 
     Args:
         rest: X'Y less what the coefficients make of it.
         size: Largest entry of X'Y, a target.
+        columns: Of the rows that were summed.
+        squares: |e|^2, the sum of squares of each target's residuals.
         shift: Level of the outputs, whose rounding is all there is of X'Y where they
             do not vary.
-        n_rows: Rows that were summed.
 
     Returns:
         The largest entry of rest over the size.
+
+    References:
+        Fong and Saunders 2011, LSMR: |A'r| is small or not beside |A||r|.
     """
-    rounding = _ROUNDING * n_rows * shift.abs() + 1e-300
-    return rest.abs().amax(0) / torch.maximum(size, rounding)
+    longest = columns.centred_squares.max().sqrt()
+    least = _LEAST_PART * longest * squares.sqrt()
+    rounding = _ROUNDING * columns.n_rows * shift.abs() + 1e-300
+    return rest.abs().amax(0) / torch.maximum(size, torch.maximum(least, rounding))

@@ -90,7 +90,9 @@ class OLS:
         size = centred.cross.abs().amax(0)
         coefficients, inverse = _solved(centred, sample.null_directions)
         del centred
-        stderr, units, rest = self._law(sample, columns, coefficients, inverse, freedom)
+        stderr, units, rest, squares = self._law(
+            sample, columns, coefficients, inverse, freedom
+        )
         return LinearFit(
             coefficients=coefficients,
             intercept=intercept_of(sample, columns, coefficients),
@@ -102,7 +104,7 @@ class OLS:
             ),
             certificate=Certificate(
                 kind="residual",
-                value=relative_residual(rest, size, sample.shift, columns.n_rows),
+                value=relative_residual(rest, size, columns, squares, sample.shift),
                 tolerance=_RESIDUAL,
             ),
         )
@@ -114,8 +116,8 @@ class OLS:
         coefficients: Tensor,
         inverse: Tensor,
         freedom: int,
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return standard errors, units and X'e, from one more pass over the rows.
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Return standard errors, units, X'e and |e|^2, from one more pass over rows.
 
         A unit is beta + B c A^-1 X_b'e_b, b one of B runs of blocks; the mean is beta
         since X'e = 0. Residuals are smaller than errors by the factor that c^2 = rows
@@ -142,7 +144,7 @@ class OLS:
         found = None
         if units.wanted:
             found = coefficients + units.n * inflation**0.5 * (inverse @ units.sums())
-        return variance.clamp_min_(0.0).sqrt_(), found, rest
+        return variance.clamp_min_(0.0).sqrt_(), found, rest, squares.sum(0)
 
 
 def _homoscedastic(

@@ -219,7 +219,7 @@ def fit_with_law(
         penalty=penalty,
         certificate=Certificate(
             kind="residual",
-            value=relative_residual(rest, cross_size, sample.shift, columns.n_rows),
+            value=relative_residual(rest, cross_size, columns, squares, sample.shift),
             tolerance=_RESIDUAL,
         ),
     )

@@ -86,9 +86,10 @@ def fit_without_law(
     Returns:
         The fit.
     """
-    rest = torch.zeros_like(coefficients)
+    rest, squares = torch.zeros_like(coefficients), torch.zeros_like(penalty)
     for rows in residual_rows(sample, columns, coefficients):
         add_scores(rest, rows)
+        squares += torch.linalg.vector_norm(rows.residuals, dim=(0, 1)).square()
     rest.addcmul_(coefficients, columns.n_blocks * penalty, value=-1)
     return LinearFit(
         coefficients=coefficients,
@@ -100,7 +101,7 @@ def fit_without_law(
         penalty=penalty,
         certificate=Certificate(
             kind="residual",
-            value=relative_residual(rest, cross_size, sample.shift, columns.n_rows),
+            value=relative_residual(rest, cross_size, columns, squares, sample.shift),
             tolerance=_RESIDUAL,
         ),
     )

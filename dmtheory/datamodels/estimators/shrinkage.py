@@ -170,8 +170,9 @@ class _Toward:
         residual = relative_residual(
             scores - columns.n_blocks * self.penalty * away,
             spectrum.cross_size,
+            columns,
+            squares,
             sample.shift,
-            columns.n_rows,
         )
         return variance.sqrt(), freedom, residual
 
