@@ -17,6 +17,7 @@ from torch import Tensor
 from dmtheory.datamodels.lasso.correction import corrections
 from dmtheory.datamodels.lasso.duality_gap import gap_at
 from dmtheory.datamodels.lasso.gram import Gram, fast_product
+from dmtheory.datamodels.lasso.rows_gram import RowMoments, RowsGram
 from dmtheory.datamodels.lasso.working_sets import WorkingSets, working_sets
 from dmtheory.datamodels.rows.moments import Centred
 
@@ -72,18 +73,18 @@ class PathPoint:
 
 
 def walk(
-    moments: Centred,
+    moments: Centred | RowMoments,
     penalties: Float[Tensor, "targets penalties"],
     lengths: Int64[Tensor, " targets"],
     tolerance: float,
     *,
-    held: Centred | None = None,
+    held: Centred | RowMoments | None = None,
     patience: int = 1,
 ) -> Iterator[PathPoint]:
     """Go down each target's path, each penalty from where the last one ended.
 
     Args:
-        moments: G = X'X/m, q = X'y/m and |y|^2/m, centred.
+        moments: G = X'X/m, as a matrix or by rows, q = X'y/m and |y|^2/m, centred.
         penalties: lambda, falling along each target's row.
         lengths: How many of its penalties each target goes down to.
         tolerance: Relative duality gap at which a penalty is done.
@@ -94,9 +95,8 @@ def walk(
     Yields:
         Targets that go down together, penalty by penalty.
     """
-    gram = Gram(moments.gram)
-    device = moments.gram.device
-    size = max(_AT_ONCE // len(moments.gram), 1)
+    gram, device = _multiplied(moments), moments.cross.device
+    size = max(_AT_ONCE // len(moments.cross), 1)
     for part in torch.arange(len(penalties), device=device).split(size):
         yield from _walk(
             gram, moments, penalties.to(device), lengths.to(device), tolerance,
@@ -104,8 +104,12 @@ def walk(
         )  # fmt: skip
 
 
+def _multiplied(moments: Centred | RowMoments) -> Gram | RowsGram:
+    return moments.gram if isinstance(moments, RowMoments) else Gram(moments.gram)
+
+
 def solve(
-    gram: Gram,
+    gram: Gram | RowsGram,
     cross: Float[Tensor, "train targets"],
     squares: Float[Tensor, " targets"],
     l1_penalty: Float[Tensor, " targets"],
@@ -155,12 +159,12 @@ def solve(
 
 
 def _walk(
-    gram: Gram,
-    moments: Centred,
+    gram: Gram | RowsGram,
+    moments: Centred | RowMoments,
     penalties: Tensor,
     lengths: Tensor,
     tolerance: float,
-    held: Centred | None,
+    held: Centred | RowMoments | None,
     patience: int,
     targets: Tensor,
 ) -> Iterator[PathPoint]:
@@ -189,16 +193,16 @@ def _walk(
 
 
 def _held_out(
-    held: Centred, targets: Tensor, coefficients: Tensor
+    held: Centred | RowMoments, targets: Tensor, coefficients: Tensor
 ) -> Float[Tensor, " targets"]:
     """Return the mean squared error |y - Xb|^2/m of held-out models."""
-    image = Gram(held.gram).times(coefficients)
+    image = _multiplied(held).times(coefficients)
     inner = coefficients * (image - 2 * held.cross[:, targets])
     return held.output_squares[targets] + inner.sum(0)
 
 
 def _move(
-    gram: Gram,
+    gram: Gram | RowsGram,
     coefficients: Float[Tensor, "train targets"],
     gradient: Float[Tensor, "train targets"],
     alpha: Float[Tensor, " targets"],
@@ -215,9 +219,8 @@ def _move(
     wide = (~narrow).nonzero().flatten()
     if not len(wide):
         return 0
-    matrix = gram.copy(precision)[None]
     coefficients[:, wide] += corrections(
-        lambda moves: fast_product(matrix, moves),
+        gram.product(precision),
         coefficients[None][:, :, wide],
         gradient[None][:, :, wide],
         alpha[wide][None, None],
@@ -228,7 +231,7 @@ def _move(
 
 
 def _within(
-    gram: Gram,
+    gram: Gram | RowsGram,
     sets: WorkingSets,
     coefficients: Tensor,
     gradient: Tensor,
@@ -242,7 +245,7 @@ def _within(
     of a matrix has no larger eigenvalue than the whole, nor than its own rows' sums.
     """
     single = torch.float64 if precision == torch.float64 else torch.float32
-    matrices = sets.matrices(gram.exact, single)
+    matrices = gram.within(sets, single)
     rows = torch.linalg.vector_norm(matrices, ord=1, dim=2).amax(1).double()
     curvature = rows.clamp(max=gram.largest_eigenvalue)
     return corrections(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dmtheory.datamodels.lasso.batched import PathPoint, Solved, walk
 from dmtheory.datamodels.lasso.duality_gap import duality_gap
+from dmtheory.datamodels.lasso.rows_gram import RowMoments
 from dmtheory.datamodels.rows.moments import Centred
 
 # Coefficients that the compiled engine returns at a time, 1 GiB in float64.
@@ -45,7 +46,7 @@ def descend(
         Coefficients, and held-out mean squared errors on the CPU, infinite beyond where
         a path was stopped.
     """
-    down = _compiled if _is_compiled_for(moments.gram.device) else _batched
+    down = _compiled if _is_compiled_for(moments.gram.device) else descend_together
     return down(moments, path, lengths, tolerance, held, patience, every)
 
 
@@ -90,18 +91,19 @@ def _is_compiled_for(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def _batched(
-    moments: Centred,
+def descend_together(
+    moments: Centred | RowMoments,
     path: Tensor,
     lengths: Tensor,
     tolerance: float,
-    held: Centred | None,
+    held: Centred | RowMoments | None,
     patience: int,
     every: bool,
 ) -> tuple[Tensor, Tensor]:
+    """Do the same as `descend` for all targets at once, on any device."""
     n_targets, n_penalties = path.shape
     slots = n_penalties if every else 1
-    found = moments.gram.new_zeros(n_targets, slots, len(moments.gram))
+    found = moments.cross.new_zeros(n_targets, slots, len(moments.cross))
     errors = torch.full((n_targets, n_penalties), torch.inf, dtype=torch.float64)
     for point in walk(moments, path, lengths, tolerance, held=held, patience=patience):
         slot = point.place if every else 0

@@ -1,15 +1,18 @@
 """A Gram matrix in several precisions."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dmtheory.datamodels.lasso.working_sets import WorkingSets
+
 # Power iterations, and what the eigenvalue they find may be short of.
 _ITERATIONS = 60
-_MARGIN = 1.05
-_TINY = 1e-300
+MARGIN = 1.05
+TINY = 1e-300
 # Coefficients of which less than this share are not 0 are multiplied as sparse.
 _SPARSE = 0.01
 
@@ -38,7 +41,8 @@ class Gram:
     def largest_eigenvalue(self) -> float:
         """An upper bound in practice: what power iterations find, and 5 % more."""
         if self._largest is None:
-            self._largest = max(_MARGIN * _power(self.exact), _TINY)
+            found = largest_eigenvalue(lambda v: self.exact @ v, self.exact[0])
+            self._largest = max(MARGIN * found, TINY)
         return self._largest
 
     def copy(self, precision: torch.dtype) -> Tensor:
@@ -46,6 +50,15 @@ class Gram:
         if precision not in self._copies:
             self._copies[precision] = self.exact.to(precision)
         return self._copies[precision]
+
+    def product(self, precision: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """Return the product with [1, train, targets] in a precision."""
+        matrix = self.copy(precision)[None]
+        return lambda moves: fast_product(matrix, moves)
+
+    def within(self, sets: WorkingSets, precision: torch.dtype) -> Tensor:
+        """Return each set's part of the matrix; rows and columns outside are 0."""
+        return sets.matrices(self.exact, precision)
 
     def times(
         self, coefficients: Float[Tensor, "train targets"]
@@ -90,17 +103,24 @@ def sums_bfloat16(device: torch.device) -> bool:
     return torch.equal(found.double(), ones.double() @ ones.double())
 
 
-def _power(matrix: Float[Tensor, "train train"]) -> float:
-    """Return the largest eigenvalue of a positive semi-definite matrix, from below."""
+def largest_eigenvalue(
+    times: Callable[[Tensor], Tensor], like: Float[Tensor, " train"]
+) -> float:
+    """Return the largest eigenvalue of a positive semi-definite matrix, from below.
+
+    Args:
+        times: The matrix's product with [train, 1].
+        like: A vector of its size, type and device.
+    """
     start = torch.Generator().manual_seed(0)
-    vector = torch.randn(len(matrix), generator=start, dtype=torch.float64).to(matrix)
+    vector = torch.randn(len(like), 1, generator=start, dtype=torch.float64).to(like)
     value = 0.0
     for _ in range(_ITERATIONS):
         size = float(torch.linalg.vector_norm(vector))
         if size == 0.0:
             break
         vector = vector / size
-        image = matrix @ vector
-        value = float(vector @ image)
+        image = times(vector)
+        value = float(vector[:, 0] @ image[:, 0])
         vector = image
     return value

@@ -14,8 +14,8 @@ def scaled(moments: Centred, shift: Tensor | None) -> Centred:
     n = moments.columns.n_blocks
     cross, squares = moments.cross.div_(n), moments.output_squares / n
     if shift is not None:
-        varies = _varies(squares, shift)
-        cross, squares = cross.mul_(varies), squares * varies
+        kept = varies(squares, shift)
+        cross, squares = cross.mul_(kept), squares * kept
     return Centred(moments.columns, moments.gram.div_(n), cross, squares)
 
 
@@ -26,9 +26,9 @@ def scaled_cross(moments: Moments, shift: Tensor) -> Float[Tensor, "train target
     if columns.n_means:
         cross.addr_(columns.x_mean, columns.y_mean, alpha=-1)
         squares = squares - columns.y_mean.square()
-    return cross.mul_(_varies(squares, shift))
+    return cross.mul_(varies(squares, shift))
 
 
-def _varies(squares: Tensor, shift: Tensor) -> Tensor:
+def varies(squares: Tensor, shift: Tensor) -> Tensor:
     """Return 1 where outputs vary by more than the rounding of their level, else 0."""
     return (squares > (_FLAT * shift.abs()).square()).to(squares)
