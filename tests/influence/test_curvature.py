@@ -501,6 +501,26 @@ def test_ekfac_of_a_convolution_keeps_second_moments(curvature: Any) -> None:
             )
 
 
+@pytest.mark.parametrize("extra", [-1, 1])
+@pytest.mark.parametrize("rule", [*RULES, "kfac", "ekfac"])
+def test_vectors_of_another_length_are_refused(rule: str, extra: int) -> None:
+    at = equal_place("network")
+    if "fac" in rule:
+        pytest.importorskip("curvlinops", reason="needs the extra `curvature`")
+        curvature: Any = KFAC() if rule == "kfac" else EKFAC()
+    else:
+        curvature, _ = RULES[rule]
+    found = curvature.operator(at.problem, at.params, at.scaled)
+    n = len(at.params)
+    vectors = normal(n + extra, 2, seed=9)
+    message = rf"vectors must have shape \({n}, sides\), .* got \({n + extra}, 2\)"
+    with pytest.raises(ValueError, match=message):
+        found.product(vectors)
+    if "fac" in rule:
+        with pytest.raises(ValueError, match=message):
+            found.inverse_product(vectors, 0.1)
+
+
 def test_kronecker_factors_know_no_weights() -> None:
     pytest.importorskip("curvlinops", reason="needs the extra `curvature`")
     at = place("network")

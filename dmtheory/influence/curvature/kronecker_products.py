@@ -7,7 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.influence.curvature.regularised import Regularised
+from dmtheory.influence.curvature.regularised import (
+    Regularised,
+    check_sides,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,8 +72,10 @@ class KroneckerProducts(Regularised):
 
         Raises:
             ValueError: If the penalty's curvature is no multiple of the identity, or
-                is zero with the damping.
+                is zero with the damping, or the columns have another length than the
+                parameters.
         """
+        check_sides(vectors, len(self.params))
         shifts = self.regulariser.shifts(damping)
         if bool((shifts != shifts[0]).any()):
             raise ValueError(

@@ -32,5 +32,22 @@ class Regularised(ABC):
     def product(
         self, vectors: Float[Tensor, "params sides"]
     ) -> Float[Tensor, "params sides"]:
-        """Return C times each column."""
+        """Return C times each column.
+
+        Raises:
+            ValueError: If the columns have another length than the parameters.
+        """
+        check_sides(vectors, len(self.params))
         return self.data_product(vectors) + self.regulariser.product(vectors)
+
+
+def check_sides(vectors: Tensor, n_params: int) -> None:
+    """Raise ValueError unless vectors are columns, one entry a parameter.
+
+    Some rules cut columns into layers, and would take the wrong part of longer ones.
+    """
+    if vectors.ndim != 2 or len(vectors) != n_params:
+        raise ValueError(
+            f"vectors must have shape ({n_params}, sides), one entry a parameter, got "
+            f"{tuple(vectors.shape)}"
+        )
