@@ -45,6 +45,9 @@ def check_sides(vectors: Tensor, n_params: int) -> None:
     """Raise ValueError unless vectors are columns, one entry a parameter.
 
     Some rules cut columns into layers, and would take the wrong part of longer ones.
+
+    Raises:
+        ValueError: If they are not.
     """
     if vectors.ndim != 2 or len(vectors) != n_params:
         raise ValueError(
