@@ -47,7 +47,7 @@ def together_sentences(claims: Sequence[Json]) -> list[str]:
     Returns:
         Sentences; none where the run does not say, or has one entry alone.
     """
-    told = [(claim, standing) for claim in claims if (standing := standing_of(claim))]
+    told = [(claim, found) for claim in claims if (found := standing_of(claim))]
     if len(told) < 2:
         return []
     standing = sum(one.stands for _, one in told)
