@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,6 +23,7 @@ from dmtheory.designs.replicates import Replicates
 from dmtheory.engines.base import Engine
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import Curvature, ExactHessian
+from dmtheory.influence.damping import DampingChoice, choose_damping
 from dmtheory.problems.base import Measured, Problem
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses
@@ -48,7 +49,9 @@ class Setting:
             differences is absolute there, since the point moves over [0, 1].
         step: Finite-difference step, as a share of the level.
         curvature: Curvature of influence.
-        damping: Damping of influence.
+        damping: Damping of influence, fixed: where a claim is about damping itself.
+        n_pilot: Subsets on which the damping of influence is chosen anew at each
+            point; 0 keeps the fixed one.
         influence_models: Models whose influence is averaged.
         accuracy_floor: Least held-out accuracy (at w = 1, over masks); a network
             below it makes its claims inconclusive.
@@ -67,6 +70,7 @@ class Setting:
     step: float = 3e-4
     curvature: Curvature = ExactHessian()  # noqa: RUF009 -- frozen, without state
     damping: float = 0.0
+    n_pilot: int = 0
     influence_models: int = 1
     accuracy_floor: tuple[float, float] | None = None
     n_evaluation: int = 500
@@ -94,7 +98,10 @@ _STREAMS = (
     "same seeds",
     "efficiency",
     "own seeds",
+    "damping",
 )
+# Models whose influence is judged on the pilot, at every damping.
+DAMPING_SEEDS = 3
 
 
 class Laboratory:
@@ -127,6 +134,8 @@ class Laboratory:
         self._evaluations: dict[str, Responses] = {}
         self._variances: dict[str, Variances] = {}
         self._accuracy: dict[str, dict[str, float] | None] = {}
+        self._pilots: dict[str, Responses] = {}
+        self._choices: dict[tuple[object, ...], DampingChoice] = {}
 
     def problem(self, name: str) -> Problem:
         """Return a problem of the suite, built once."""
@@ -282,30 +291,101 @@ class Laboratory:
         return self._keep(("pathwise", name, at, n_seeds), make)
 
     def influence(
-        self, name: str, *, at: float | Bernoulli, n_models: int | None = None
+        self,
+        name: str,
+        *,
+        at: float | Bernoulli,
+        n_models: int | None = None,
+        n_pilot: int | None = None,
     ) -> Attribution:
         """Return classical influence at w = at·1, or over subsets, per weight.
 
         Averaged over so many models, or those of the problem's setting; over a subset
-        law over its own number.
+        law over its own number. The damping is the problem's own choice at that point
+        (`damping_choice`), whose trainings count in the attribution's.
         """
         setting = self.settings[name]
         n_seeds = n_models or setting.influence_models
         if isinstance(at, Bernoulli):
             n_seeds = at.n_models
+        n_pilot = setting.n_pilot if n_pilot is None else n_pilot
+        if n_pilot == 0:
+            return self.influence_damped(name, setting.damping, at=at, n_models=n_seeds)
+        choice = self.damping_choice(name, at=at, n_pilot=n_pilot)
 
         def make() -> Attribution:
-            return influence(
-                self.problem(name),  # type: ignore[arg-type]
-                curvature=setting.curvature,
-                damping=setting.damping,
-                at=at,
-                n_seeds=n_seeds,
-                seed=self.experiment_seed("influence"),
-                progress=self.counter(f"{name}: influence at {point_of(at)}", n_seeds),
+            found = self._damped(name, choice.damping, at, n_seeds)
+            # The choice looked at the first of these very models, and at the pilot.
+            return replace(
+                found,
+                seeds=found.seeds | choice.attribution.seeds,
+                n_models=max(n_seeds, DAMPING_SEEDS) + n_pilot,
+                method=f"{found.method}, chosen by LDS on {n_pilot} subsets",
             )
 
-        return self._keep(("influence", name, at, n_seeds), make)
+        key = ("influence", name, at, n_seeds, "pilot", n_pilot)
+        return self._keep(key, make, counted=n_pilot)
+
+    def influence_damped(
+        self, name: str, damping: float, *, at: float | Bernoulli, n_models: int
+    ) -> Attribution:
+        """Return classical influence with a damping that is given."""
+        key = ("influence", name, at, n_models, damping)
+        return self._keep(key, lambda: self._damped(name, damping, at, n_models))
+
+    def _damped(
+        self, name: str, damping: float, at: float | Bernoulli, n_models: int
+    ) -> Attribution:
+        return influence(
+            self.problem(name),  # type: ignore[arg-type]
+            curvature=self.settings[name].curvature,
+            damping=damping,
+            at=at,
+            n_seeds=n_models,
+            seed=self.experiment_seed("influence"),
+            progress=self.counter(f"{name}: influence at {point_of(at)}", n_models),
+        )
+
+    def damping_choice(
+        self, name: str, *, at: float | Bernoulli, n_pilot: int | None = None
+    ) -> DampingChoice:
+        """Return the damping that predicts a pilot best at a point, chosen once.
+
+        Neither datamodels nor evaluations see the pilot. A subset law counts as one
+        point, whatever its number of models.
+        """
+        n_pilot = n_pilot or self.settings[name].n_pilot
+        if isinstance(at, Bernoulli):
+            at = replace(at, n_models=DAMPING_SEEDS)
+        key = (name, at, n_pilot)
+        if key not in self._choices:
+            self._choices[key] = choose_damping(
+                self.problem(name),  # type: ignore[arg-type]
+                self._pilot(name, n_pilot),
+                curvature=self.settings[name].curvature,
+                at=at,
+                n_seeds=DAMPING_SEEDS,
+                seed=self.experiment_seed("influence"),
+            )
+        return self._choices[key]
+
+    def damping(self, name: str, *, at: float | Bernoulli) -> float:
+        """Return the damping of influence at a point, chosen there or fixed."""
+        setting = self.settings[name]
+        if setting.n_pilot == 0:
+            return setting.damping
+        return self.damping_choice(name, at=at).damping
+
+    def _pilot(self, name: str, n_models: int) -> Responses:
+        setting = self.settings[name]
+        if name not in self._pilots:
+            design = Bernoulli(
+                p=setting.p,
+                n_models=max(n_models, setting.n_pilot),
+                seed=self.experiment_seed("damping"),
+            )
+            self._pilots[name] = self.collected(name, design, "pilot of the damping")
+        return self._pilots[name].first(n_models)
 
     def made(
         self, key: tuple[object, ...], make: Callable[[], Attribution]
@@ -379,12 +459,17 @@ class Laboratory:
         return ""
 
     def _keep(
-        self, key: tuple[object, ...], make: Callable[[], Attribution]
+        self,
+        key: tuple[object, ...],
+        make: Callable[[], Attribution],
+        *,
+        counted: int = 0,
     ) -> Attribution:
+        """Make an estimate once and count its trainings but those counted before."""
         if key not in self._kept:
             self._kept[key] = make()
             if key[0] != "datamodel":
-                self.models_trained += self._kept[key].n_models
+                self.models_trained += self._kept[key].n_models - counted
         return self._kept[key]
 
     def counter(self, what: str, total: int) -> Callable[[int], None]:
