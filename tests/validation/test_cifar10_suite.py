@@ -79,6 +79,7 @@ def test_everything_is_trained_once_and_judged(finished: Suite, results: Json) -
         *["matched-derivative"] * 3,
         "linear-enough",
         "why-datamodels-win",
+        "average-not-instance",
         "sample-efficiency",
         "counterfactual",
         "leakage",
@@ -136,6 +137,32 @@ def test_differences_are_taken_on_both_sides_of_p(finished: Suite) -> None:
         wanted = (stored.outputs[up].mean(0) - stored.outputs[down].mean(0)) / 0.5
         assert torch.allclose(found.scores[group], wanted)
     assert found.estimand.point.level == 0.5
+
+
+def test_each_seed_is_moved_by_itself_and_with_the_others(finished: Suite) -> None:
+    """Differences of single groups, then the same seed with groups in and out."""
+    sizes, archive = SHORT_REHEARSAL, finished.archive()
+    derivative, outputs = archive.by_seed()
+    stored = load_responses(finished.folder / "responses" / "moves-by-seed.zarr")
+    seeds, weights = (
+        stored.design.seeds(torch.arange(stored.n_models)),
+        stored.weights(),
+    )
+    moved, rest = weights[:, : sizes.differenced], weights[:, sizes.differenced :]
+    assert bool((rest == 0.5).all())
+    assert derivative.units is not None
+    assert outputs.outputs.shape[:2] == (sizes.joint_moves, sizes.seeds_apart[1])
+    for number, seed in enumerate(dict.fromkeys(seeds.tolist())):
+        own = stored.outputs[seeds == seed], moved[seeds == seed]
+        for group in range(sizes.differenced):
+            up, down = (own[1][:, group] == level for level in (0.75, 0.25))
+            wanted = (own[0][up][0] - own[0][down][0]) / 0.5
+            assert torch.allclose(derivative.units[number, group], wanted)
+        joint = ((own[1] == 0) | (own[1] == 1)).all(1)
+        assert int(joint.sum()) == sizes.joint_moves
+        for place, there in enumerate(outputs.weights):
+            same = joint & (own[1] == there).all(1)
+            assert torch.equal(own[0][same][0], outputs.outputs[place, number])
 
 
 def test_the_margins_of_single_images_are_kept_in_half_precision(

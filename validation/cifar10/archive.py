@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.datamodels.fit import fit_datamodel
@@ -20,6 +22,7 @@ from validation.cifar10.training import n_done, responses_of_work
 from validation.cifar10.works import (
     AT_HALF,
     AT_ONE,
+    BY_SEED,
     CLASS_DIRECTIONS,
     CLASS_GROUPS,
     CLASS_PAIRS,
@@ -32,6 +35,7 @@ from validation.cifar10.works import (
     IMAGES,
     PAIRS,
     SINGLE,
+    joint_moves,
     works,
 )
 from validation.laboratory import Laboratory, Setting
@@ -113,21 +117,49 @@ class Archive(Laboratory):
     def differences(self) -> Attribution:
         """Return dF/dw at w = p·1 of some groups by central differences."""
         responses = self.read(DIFFERENCES)
-        design, step = self._works[DIFFERENCES].design, HALF / 2
-        pairs = responses.outputs.unflatten(0, (-1, self.sizes.differenced, 2))
-        units = (pairs[:, :, 0] - pairs[:, :, 1]) / (2 * step)
-        kept = responses.diverged.unflatten(0, (len(units), -1)).logical_not().all(1)
+        outputs = self._of_seeds(responses, self._works[DIFFERENCES].unit)
+        return self._differenced(responses, outputs)
+
+    def by_seed(self) -> tuple[Attribution, SubsetOutputs]:
+        """Return such differences, and what each of their seeds does in other moves.
+
+        Returns:
+            dF/dw of some groups with a unit a seed; outputs of the same seeds where
+            these groups are in at weight 1, or out, all others staying at p.
+        """
+        responses, sizes = self.read(BY_SEED), self.sizes
+        outputs = self._of_seeds(responses, self._works[BY_SEED].unit)
+        derivative = self._differenced(responses, outputs[:, : 2 * sizes.differenced])
+        after = outputs[:, 2 * sizes.differenced :].transpose(0, 1)
+        there = joint_moves(sizes, self.seed)
+        return derivative, evaluation_of_arrays(
+            there.repeat_interleave(len(outputs), 0),
+            after.flatten(0, 1),
+            like=derivative,
+            n_replicates=len(outputs),
+        )
+
+    @staticmethod
+    def _of_seeds(responses: Responses, unit: int) -> Tensor:
+        """Return outputs [seeds, moves, targets] of seeds of which none diverged."""
+        kept = responses.diverged.unflatten(0, (-1, unit)).logical_not().all(1)
+        return responses.outputs.unflatten(0, (-1, unit))[kept]
+
+    def _differenced(self, responses: Responses, outputs: Tensor) -> Attribution:
+        """Return central differences of moves up and down, a unit a seed."""
+        step, n_seeds = HALF / 2, len(outputs)
+        pairs = outputs.unflatten(1, (self.sizes.differenced, 2))
         labels = responses.description.train_labels
         return from_labelled_units(
-            units[kept],
+            (pairs[:, :, 0] - pairs[:, :, 1]) / (2 * step),
             responses.description,
             labels[: self.sizes.differenced],
             n_train=len(labels),
             quantity="response derivative",
             point=Point("weights", HALF),
             n_models=responses.n_models,
-            seed=design.seed,  # type: ignore[attr-defined]
-            method=f"central differences, step {step:g}, {int(kept.sum())} seed(s)",
+            seed=responses.design.seed,  # type: ignore[attr-defined]
+            method=f"central differences, step {step:g}, {n_seeds} seed(s)",
         )
 
     def attribution(self, place: str) -> Attribution | None:

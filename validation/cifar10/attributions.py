@@ -13,8 +13,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.estimand import Point
 from dmtheory.files import save_attribution
 from dmtheory.influence.classical import influence
-from dmtheory.influence.gradient_product import gradient_product
-from dmtheory.influence.trak import trak
+from dmtheory.influence.in_chunks import gradient_product_in_chunks, trak_in_chunks
 from dmtheory.problems.base import DifferentiableProblem
 from validation.cifar10.models import N_MODELS, models_at, point_seed
 from validation.cifar10.players import GroupPlayers, in_groups
@@ -23,8 +22,6 @@ from validation.cifar10.subjects import Subjects
 from validation.cifar10.works import HALF, INFLUENCE_AT_HALF
 
 TRAK, PRODUCT = "TRAK", "gradient product"
-# What gradients of all images at once may take, in bytes.
-_MOST_BYTES = 2**34
 
 
 def keep_influence(
@@ -88,7 +85,7 @@ def keep_influence(
 def keep_dense(
     name: str, subjects: Subjects, folder: Path, sizes: Sizes, *, seed: int
 ) -> str:
-    """Keep TRAK or the gradient product at w = p·1, which hold all gradients at once.
+    """Keep TRAK or the gradient product at w = p·1, from gradients made in chunks.
 
     Returns:
         Why it was left out; empty if it was made.
@@ -96,21 +93,26 @@ def keep_dense(
     if path_of(folder, name).exists():
         return ""
     params, _ = models_at(INFLUENCE_AT_HALF, subjects, folder, seed)
-    n_classes = int(subjects.data.y_train.max()) + 1
-    needed = 8 * subjects.data.n_train * n_classes * params.shape[1]
-    if needed > _MOST_BYTES:
-        return f"left out: the gradients of all images take {needed / 2**30:,.0f} GiB"
-    if name == TRAK:
-        found = trak(
-            subjects.network,
-            dimension=sizes.trak_dimension,
-            damping=sizes.dampings[0],
-            at=HALF,
-            parameters=params,
-        )
-    else:
-        found = gradient_product(subjects.network, at=HALF, parameters=params)
-    _save(name, subjects.groups, folder, _trained(found, INFLUENCE_AT_HALF, seed))
+    params = params.to(subjects.device)
+
+    def of(rows: Tensor) -> Attribution:
+        if name == TRAK:
+            return trak_in_chunks(
+                subjects.network,
+                dimension=sizes.trak_dimension,
+                damping=sizes.dampings[0],
+                at=HALF,
+                parameters=rows,
+            )
+        return gradient_product_in_chunks(subjects.network, at=HALF, parameters=rows)
+
+    begun = time.perf_counter()
+    of(params[:1])
+    seconds = time.perf_counter() - begun
+    if N_MODELS * seconds > sizes.stage_seconds:
+        return f"left out: {seconds:.0f} s a model"
+    found = _trained(of(params), INFLUENCE_AT_HALF, seed)
+    _save(name, subjects.groups, folder, found)
     return ""
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from dmtheory.engines.devices import parse_devices
 from reports.build import build_report
 from validation.cifar10.ledger import Clock
-from validation.cifar10.plan import Stage, promise
+from validation.cifar10.plan import Stage, Task, promise
 from validation.cifar10.results import results_of
 from validation.cifar10.sizes import FULL, Sizes, rehearsal_sizes
 from validation.cifar10.subjects import Subjects, in_full, rehearsal
@@ -108,13 +108,14 @@ def _subjects(
 def _print_plan(suite: Suite, budget: float, console: Console) -> None:
     """Print the stages left, how long they take, and what they are for."""
     planned, items = suite.plan(budget), {item.name: item for item in suite.items()}
-    table = Table("stage", "models", "minutes", "serves", "precision then")
+    table = Table("stage", "models", "minutes", "memory", "serves", "precision then")
     for place, stage in enumerate(planned, 1):
         item = items[stage.name]
         table.add_row(
             f"{place} {stage.name}",
             str(stage.models or "–"),
             f"{stage.seconds / 60:.2f}",
+            _gigabytes(item),
             item.serves,
             _promised(suite, stage) if isinstance(item, Work) else "–",
         )
@@ -142,6 +143,12 @@ def _print_plan(suite: Suite, budget: float, console: Console) -> None:
             f"{suite.subjects.titles()[key]}: {3600 / seconds:,.0f} models an hour",
             highlight=False,
         )
+
+
+def _gigabytes(item: Work | Task) -> str:
+    """Return the memory that a task takes at most, where it was counted."""
+    counted = item.bytes if isinstance(item, Task) else None
+    return "–" if counted is None else f"{counted / 1e9:.1f} GB"
 
 
 def _promised(suite: Suite, stage: Stage) -> str:

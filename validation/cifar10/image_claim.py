@@ -13,22 +13,24 @@ from validation.verdict import SUPPORTED, Part
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageClaim:
-    """A claim on single images.
+    """A claim on single images, or on groups, whose judge is not the suite's.
 
     Attributes:
         claim: The claim with its own judge.
         needs: Work that it is made of.
         measure: Gathers the evidence.
+        problem: The problem's key.
     """
 
     claim: Claim
     needs: tuple[str, ...]
     measure: Callable[[Archive], Evidence]
+    problem: str = SINGLE
 
     @property
     def entry(self) -> Entry:
         """Where it is decided."""
-        return Entry(scale="G", problem=SINGLE, suite="cifar10")
+        return Entry(scale="G", problem=self.problem, suite="cifar10")
 
 
 def put_to_images(

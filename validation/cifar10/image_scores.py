@@ -4,7 +4,7 @@ from dmtheory.agreement.lds import lds_table
 from dmtheory.agreement.subset_outputs import evaluation_of
 from validation.cifar10.archive import Archive
 from validation.cifar10.image_claim import ImageClaim, above_zero, put_to_images
-from validation.cifar10.images import RIDGE, SHRUNK, estimates
+from validation.cifar10.images import LASSO, RIDGE, SHRUNK, estimates, lasso
 from validation.cifar10.works import (
     IMAGE_SUBSETS,
     IMAGES,
@@ -37,7 +37,7 @@ def claim(archive: Archive) -> ImageClaim:
 
 def _scores(archive: Archive) -> Evidence:
     """Gather every estimate of single images, and models that none has seen."""
-    found = estimates(archive)
+    found = estimates(archive) | {LASSO: lasso(archive)}
     return Evidence(
         estimates=found,
         references={RIDGE: found[RIDGE]},

@@ -23,11 +23,13 @@ class Task:
         name: Its name.
         seconds: How long it is expected to take.
         serves: The claims that it serves.
+        bytes: Memory that it takes on the device at most; None where nobody counted.
     """
 
     name: str
     seconds: float
     serves: str
+    bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,12 +50,15 @@ class Sizes:
             as are wanted.
         differenced: Groups whose derivative is also taken by finite differences.
         difference_seeds: Seeds of these differences: the fewest, and as wanted.
+        joint_moves: Moves of all these groups at once, which each seed's differences
+            foretell.
+        seeds_apart: Seeds that are held apart there: the fewest, and as wanted.
         evaluation: Held-out subsets: the fewest, and as wanted.
         replicates: Training seeds a held-out subset.
         full_models: Models of all images: the fewest, and as wanted.
         images: Models of half of the images: the fewest, and as wanted.
         rules: Curvatures of influence by name; the first is scored everywhere.
-        trak_dimension: Columns of TRAK's projection; None projects nothing.
+        trak_dimension: Columns of TRAK's projection.
         dampings: Dampings that are tried.
         removed: Images removed at once, the fewest first.
         removal_targets: Test images whose most helpful examples are removed.
@@ -83,12 +86,14 @@ class Sizes:
     pairs_a_group: tuple[float, float]
     differenced: int
     difference_seeds: tuple[int, int]
+    joint_moves: int
+    seeds_apart: tuple[int, int]
     evaluation: tuple[int, int]
     replicates: int
     full_models: tuple[int, int]
     images: tuple[int, int]
     rules: dict[str, Rule]
-    trak_dimension: int | None
+    trak_dimension: int
     dampings: tuple[float, ...]
     removed: tuple[int, int]
     removal_targets: int
@@ -113,6 +118,8 @@ FULL = Sizes(
     pairs_a_group=(1.5, 8.0),
     differenced=8,
     difference_seeds=(4, 40),
+    joint_moves=24,
+    seeds_apart=(10, 20),
     evaluation=(40, 250),
     replicates=2,
     full_models=(4, 40),
@@ -147,6 +154,8 @@ REHEARSAL = Sizes(
     pairs_a_group=(4.0, 30.0),
     differenced=3,
     difference_seeds=(8, 24),
+    joint_moves=10,
+    seeds_apart=(5, 10),
     evaluation=(16, 100),
     replicates=2,
     full_models=(4, 16),
@@ -182,6 +191,8 @@ SHORT_REHEARSAL = replace(
     pairs_a_group=(2.5, 4.0),
     differenced=2,
     difference_seeds=(4, 4),
+    joint_moves=6,
+    seeds_apart=(3, 3),
     evaluation=(6, 8),
     full_models=(2, 2),
     images=(16, 24),

@@ -11,6 +11,7 @@ from dmtheory.data.images import cifar10, synthetic_images
 from dmtheory.designs.groups import random_groups
 from dmtheory.problems.base import DifferentiableProblem, Measured, Problem
 from dmtheory.problems.cifar import Cifar
+from dmtheory.problems.network import Network
 from dmtheory.training.images.recipes import SMOOTH, THROUGHPUT
 from validation.cifar10.players import GroupPlayers
 from validation.cifar10.sizes import Sizes
@@ -43,7 +44,7 @@ class Subjects:
     weighted: Trainable
     groups: GroupPlayers
     class_groups: GroupPlayers
-    network: DifferentiableProblem
+    network: Network
     images: Measured
     data: Dataset
     title: str
@@ -57,6 +58,11 @@ class Subjects:
             CLASS_GROUPS: self.class_groups,
             SINGLE: self.images,
         }[key]
+
+    @property
+    def n_params(self) -> int:
+        """How many numbers a model of the weighted recipe has."""
+        return self.network.initial(torch.zeros(1, dtype=torch.int64)).shape[1]
 
     def titles(self) -> dict[str, str]:
         """Return how each problem is called in the report."""
@@ -74,7 +80,7 @@ def subjects_of(
     data: Dataset,
     sizes: Sizes,
     *,
-    network: DifferentiableProblem,
+    network: Network,
     title: str,
     words: str,
     device: str = "cpu",

@@ -17,6 +17,7 @@ from validation.cifar10.subjects import Subjects
 from validation.cifar10.tasks import do_task, tasks
 from validation.cifar10.training import n_done, train
 from validation.cifar10.works import (
+    BY_SEED,
     CLASS_DIRECTIONS,
     CLASS_GROUPS,
     CLASS_PAIRS,
@@ -81,7 +82,8 @@ class Suite:
         """Return work and tasks in order of worth."""
         archive = self.archive()
         named = {work.name: work for work in works(self.sizes, self.seed)}
-        of_classes = [named.pop(name) for name in (CLASS_PAIRS, CLASS_DIRECTIONS)]
+        last = (CLASS_PAIRS, CLASS_DIRECTIONS, BY_SEED)
+        of_groups = [named.pop(name) for name in last]
         of_images = [named.pop(name) for name in (IMAGES, IMAGE_SUBSETS)]
         of_models = tasks(archive, self.speed())
         first, later = of_models[:_FIRST_TASKS], of_models[_FIRST_TASKS:]
@@ -91,7 +93,7 @@ class Suite:
             *first,
             *of_images,
             removals,
-            *of_classes,
+            *of_groups,
             *later,
         ]
 

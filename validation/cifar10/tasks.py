@@ -1,30 +1,29 @@
 """What is done between trainings: attributions at a few models, fits at scale."""
 
-import time
-
-import torch
-
 from dmtheory.agreement.subset_outputs import evaluation_of
-from dmtheory.datamodels.estimators.ridge import Ridge
-from dmtheory.datamodels.estimators.target_blocks import TargetBlocks
-from dmtheory.datamodels.fit import fit_datamodel
 from validation.cifar10.archive import Archive
+from validation.cifar10.at_scale import regress
 from validation.cifar10.attributions import (
     PRODUCT,
     TRAK,
     keep_dense,
     keep_influence,
 )
-from validation.cifar10.images import LASSO, MOST_FOR_LASSO, estimates
 from validation.cifar10.ledger import Ledger
 from validation.cifar10.models import N_MODELS, POINTS
+from validation.cifar10.needs import (
+    Need,
+    lasso_need,
+    product_need,
+    products_a_second,
+    ridge_need,
+    trak_need,
+)
 from validation.cifar10.plan import Speed, Task
 from validation.cifar10.works import GROUPS, IMAGES, REGRESSION, task_of
 
 # How a note of what went wrong begins.
 FAILED = "failed:"
-# Targets of one block of the fit at scale.
-_BLOCK = 1000
 
 
 def tasks(archive: Archive, speed: Speed) -> list[Task]:
@@ -44,20 +43,45 @@ def tasks(archive: Archive, speed: Speed) -> list[Task]:
             for point in POINTS
         ]
 
-    dense = [
-        Task(
-            name=name,
-            seconds=sizes.analysis_seconds,
-            serves="why-datamodels-win, sample-efficiency",
+    needs, rate = _needs(archive), products_a_second(archive.subjects.device)
+    dense, fit = (
+        [
+            Task(
+                name=name,
+                seconds=max(sizes.analysis_seconds, needs[name].operations / rate),
+                serves=serves,
+                bytes=needs[name].bytes,
+            )
+            for name in names
+        ]
+        for names, serves in (
+            ((TRAK, PRODUCT), "why-datamodels-win, sample-efficiency"),
+            ((REGRESSION,), "ridge of all margins and LASSO, timed"),
         )
-        for name in (TRAK, PRODUCT)
-    ]
-    fit = Task(
-        name=REGRESSION,
-        seconds=sizes.analysis_seconds,
-        serves="ridge and LASSO of all margins, timed",
     )
-    return [*of(first), *dense, *(t for rule in others for t in of(rule)), fit]
+    return [*of(first), *dense, *(t for rule in others for t in of(rule)), *fit]
+
+
+def _needs(archive: Archive) -> dict[str, Need]:
+    """Return what each task takes that works on all images at once."""
+    sizes, subjects = archive.sizes, archive.subjects
+    images = {"n_train": subjects.data.n_train, "n_targets": sizes.n_targets}
+    models = {**images, "n_models": N_MODELS, "n_params": subjects.n_params}
+    n_fitted = max(archive.there(IMAGES), sizes.images[0])
+    ridge = ridge_need(
+        n_models=n_fitted,
+        n_train=subjects.data.n_train,
+        n_targets=subjects.data.n_targets,
+    )
+    lasso = lasso_need(n_models=n_fitted, **images)
+    return {
+        TRAK: trak_need(dimension=sizes.trak_dimension, **models),
+        PRODUCT: product_need(**models),
+        REGRESSION: Need(
+            operations=ridge.operations + lasso.operations,
+            bytes=max(ridge.bytes, lasso.bytes),
+        ),
+    }
 
 
 def do_task(name: str, archive: Archive, ledger: Ledger) -> None:
@@ -88,31 +112,3 @@ def _done(name: str, archive: Archive, ledger: Ledger) -> str:
     point, rule = name.split(", ")
     pilot = evaluation_of(archive.responses(GROUPS))
     return keep_influence(point, rule, pilot, *where, seed=archive.seed)
-
-
-def regress(archive: Archive) -> dict[str, float | str]:
-    """Fit ridge to every margin, and the LASSO where it fits in memory; time both."""
-    responses = archive.read(IMAGES)
-    clock = time.perf_counter()
-    fitted = fit_datamodel(
-        responses, estimator=TargetBlocks(estimator=Ridge(), size=_BLOCK)
-    )
-    seconds = time.perf_counter() - clock
-    n_train, n_targets = fitted.scores.shape
-    found: dict[str, float | str] = {
-        "images": n_train,
-        "test images": n_targets,
-        "models": responses.n_models,
-        "ridge seconds": seconds,
-        "ridge": fitted.method,
-    }
-    if n_train <= MOST_FOR_LASSO:
-        clock = time.perf_counter()
-        lasso = estimates(archive)[LASSO]
-        found["LASSO seconds"] = time.perf_counter() - clock
-        found["LASSO"] = lasso.method
-    return found | {"targets with a finite fit": int(_finite(fitted.scores))}
-
-
-def _finite(scores: torch.Tensor) -> int:
-    return int(torch.isfinite(scores).all(0).sum())

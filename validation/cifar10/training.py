@@ -68,6 +68,15 @@ def responses_of_work(
     return _first(store, resized(work.design, n_models), n_targets)
 
 
+def on_device(responses: Responses, device: str) -> Responses:
+    """Return the same models, whose regression is then made on a device."""
+    return replace(
+        responses,
+        outputs=responses.outputs.to(device),
+        diverged=responses.diverged.to(device),
+    )
+
+
 def _first(store: ResponseStore, design: Design, n_targets: int | None) -> Responses:
     n, described_as = design.n_models, described(dict(store.config))
     blocks = [store.read(b) for b in range(-(-n // store.block_size))]

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from dmtheory.designs import (
     Bernoulli,
     ComplementaryPairs,
@@ -11,6 +14,7 @@ from dmtheory.designs import (
     Replicates,
 )
 from dmtheory.designs.base import Design
+from dmtheory.designs.nudges import Move
 from validation.cifar10.sizes import Sizes
 
 # The level of half subsets, and of the matched point. There random directions of step
@@ -23,6 +27,7 @@ CLASS_PAIRS, CLASS_DIRECTIONS = "class group pairs", "class directions at p"
 IMAGES, IMAGE_SUBSETS, REMOVALS = "half subsets", "held-out subsets", "removals"
 INFLUENCE_AT_ONE, INFLUENCE_AT_HALF = "influence at 1", "influence at p"
 INFLUENCE_OVER, REGRESSION = "influence over subsets", "regression"
+BY_SEED = "moves by seed"
 GROUPS, CLASS_GROUPS, SINGLE = "groups", "class groups", "images"
 # Each has an experiment seed of its own.
 _STREAMS = (
@@ -40,6 +45,7 @@ _STREAMS = (
     INFLUENCE_AT_ONE,
     INFLUENCE_AT_HALF,
     INFLUENCE_OVER,
+    BY_SEED,
 )
 
 
@@ -108,6 +114,7 @@ def works(sizes: Sizes, seed: int) -> list[Work]:
             _directions(seed, CLASS_DIRECTIONS, HALF),
             _OF_CLASSES,
         ),
+        _by_seed(sizes, seed),
     ]
 
 
@@ -155,11 +162,7 @@ def _full_data(sizes: Sizes, seed: int) -> Work:
 
 
 def _differences(sizes: Sizes, seed: int) -> Work:
-    moves = tuple(
-        ((group, sign * HALF / 2),)
-        for group in range(sizes.differenced)
-        for sign in (1, -1)
-    )
+    moves = _either_way(sizes)
     few, many = sizes.difference_seeds
     seed = experiment_seed(seed, DIFFERENCES)
     return Work(
@@ -171,6 +174,39 @@ def _differences(sizes: Sizes, seed: int) -> Work:
         wanted=many * len(moves),
         share=1.0,
         serves="matched-derivative, by finite differences",
+    )
+
+
+def _either_way(sizes: Sizes) -> tuple[Move, ...]:
+    """Return a move up and one down of each group that is differenced, in turn."""
+    return tuple(
+        ((group, sign * HALF / 2),)
+        for group in range(sizes.differenced)
+        for sign in (1, -1)
+    )
+
+
+def joint_moves(sizes: Sizes, seed: int) -> Tensor:
+    """Return who of these groups is in at weight 1, and who is out, a row a move."""
+    law = Bernoulli(p=HALF, seed=experiment_seed(seed, BY_SEED))
+    return law.weights(torch.arange(sizes.joint_moves), sizes.differenced)
+
+
+def _by_seed(sizes: Sizes, seed: int) -> Work:
+    joint = tuple(
+        tuple((group, there - HALF) for group, there in enumerate(row))
+        for row in joint_moves(sizes, seed).tolist()
+    )
+    moves, (few, many) = _either_way(sizes) + joint, sizes.seeds_apart
+    return Work(
+        name=BY_SEED,
+        problem=GROUPS,
+        design=Nudges(at=HALF, moves=moves, seed=experiment_seed(seed, BY_SEED)),
+        unit=len(moves),
+        least=few * len(moves),
+        wanted=many * len(moves),
+        share=0.5,
+        serves="average-not-instance",
     )
 
 
