@@ -94,7 +94,7 @@ def influence_at_p(laboratory: Laboratory, name: str, seed: int) -> Estimates:
     found = influence(
         laboratory.problem(name),  # type: ignore[arg-type]
         curvature=setting.curvature,
-        damping=laboratory.damping_choice(name, at=setting.p).damping,
+        damping=laboratory.damping(name, at=setting.p),
         at=setting.p,
         n_seeds=n_seeds,
         seed=seed,
