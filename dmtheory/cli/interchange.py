@@ -2,11 +2,12 @@
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from dmtheory.attribution import Attribution
 from dmtheory.cli import options
@@ -17,10 +18,13 @@ from dmtheory.interchange.checking import BAD, check_release
 from dmtheory.interchange.formats import RUNS, SCORES, Request, read
 from dmtheory.interchange.matrices import TAGS, open_arrays, save_arrays
 from dmtheory.interchange.own_responses import runs_of_responses
+from dmtheory.interchange.places import Place
+from dmtheory.interchange.regression_log import RegressionLog, open_regression_log
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.responses.responses import load_responses
 
-_FORMATS = (*RUNS, *SCORES)
+_LOG = "regression-log"
+_FORMATS = (*RUNS, *SCORES, _LOG)
 
 
 class Range(click.ParamType):
@@ -47,6 +51,9 @@ class Range(click.ParamType):
 @click.option("--percent", default=50, show_default=True, help="Of the release.")
 @click.option("--split", default="test", show_default=True, help="Whose targets.")
 @click.option("--rows", type=Range(), help="Models to take.")
+@click.option(
+    "--without", multiple=True, type=Range(), help="Models to leave out, such as NaNs."
+)
 @click.option("--targets", type=Range(), help="Targets to take.")
 @click.option("--held-out", type=Range(), help="Models that judge, rows of the file.")
 @click.option("--problem", help="Name of the problem.")
@@ -55,13 +62,20 @@ class Range(click.ParamType):
 @click.option(
     "--units", type=click.Choice(["raw", "standardised"]), help="Of weights, if known."
 )
-@click.option("--outputs", type=options.FILE, help="Outputs beside quanda's subsets.")
+@click.option("--outputs", help="Outputs beside quanda's subsets (.npy).")
 @click.option("--experiment", help="Name of TRAK's experiment.")
-@click.option(
-    "--store", type=click.Path(path_type=Path), help="Store behind a regression."
-)
+@click.option("--store", help="Store behind a regression.")
 @click.option("--num-train", type=int, help="Of the regression's configuration.")
 @click.option("--num-val", type=int, help="Of the regression's configuration.")
+@click.option("--target-slice", type=Range(), help="Outputs of a regression.")
+@click.option(
+    "--ignored-completed", is_flag=True, help="A regression took untrained rows too."
+)
+@click.option(
+    "--higher-is-better/--lower-is-better",
+    default=None,
+    help="Whether a high score of bergson's lowers the loss, if no file says it.",
+)
 @click.option("--fraction", type=float, help="Subset fraction of estimates.")
 @click.option("--requester-pays", is_flag=True, help="For buckets that ask for it.")
 @click.option(
@@ -79,6 +93,7 @@ def import_command(
     check: bool,
     name: str | None,
     rows: tuple[int, int] | None,
+    without: tuple[tuple[int, int], ...],
     requester_pays: bool,
     out: Path | None,
     report: Path | None,
@@ -93,24 +108,30 @@ def import_command(
     Example: dmtheory import downloads --format release --percent 50
     --held-out 300000:310000 --targets 0:100 --report report.html
     """
+    given = {"requester_pays": True} if requester_pays else {}
+    place = Place.of(path, given)
     if check:
-        _check(Path(path), as_json)
+        _check(place, as_json)
         return
     if name is None:
         raise click.UsageError(f"format must be stated: {', '.join(_FORMATS)}")
-    given = {"requester_pays": True} if requester_pays else {}
+    if name == _LOG:
+        options.show_values(_logged(open_regression_log(place)), as_json)
+        return
     found = read(name, Request(path=path, options=given, **stated))
     if isinstance(found, Attribution):
-        if report is not None or rows is not None:
-            raise click.UsageError("--report and --rows are for masks and outputs")
+        if report is not None or rows is not None or without:
+            raise click.UsageError(
+                "--report, --rows and --without are for masks and outputs"
+            )
         if out is not None:
             save_attribution(found, out)
         options.show_values(_described(found, out), as_json)
         return
     if rows is not None:
         found = found.rows(*rows)
-    if stated["held_out"] is not None:
-        found = replace(found, tags=replace(found.tags, held_out=stated["held_out"]))
+    for left_out in without:
+        found = found.without_rows(*left_out)
     lost = None if out is None else str(save_arrays(found, out))
     if report is not None:
         _report(found, report, scores)
@@ -127,9 +148,9 @@ def import_command(
     options.show_values(values, as_json)
 
 
-def _check(path: Path, as_json: bool) -> None:
+def _check(place: Place, as_json: bool) -> None:
     with progress_bars() as progress:
-        findings = check_release(path, progress=progress)
+        findings = check_release(place, progress=progress)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -146,6 +167,22 @@ def _report(runs: ImportedRuns, path: Path, scores: tuple[Path, ...]) -> None:
 
     others = [(file.stem, load_attribution(file)) for file in scores]
     save_page(analyse(runs, attributions=others), path)
+
+
+def _logged(log: RegressionLog) -> dict[str, Any]:
+    """Return what a regression's log says at its end, over targets."""
+    best = log.last("best_mse")
+    known = best[np.isfinite(best)]
+    return {
+        "epochs": log.n_epochs,
+        "targets": log.n_targets,
+        "unfinished": int(log.last("still_optimizing_outer").sum()),
+        "median best penalty": float(np.median(log.last("best_lambda"))),
+        "median best validation error": float(np.median(known)) if len(known) else None,
+        "median coefficients that are not zero": float(
+            np.median(log.last("weight_nz"))
+        ),
+    }
 
 
 def _described(found: Attribution, out: Path | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Imports are `open_*`, which read nothing until asked, or `load_*`, which return 
 
 from dmtheory.interchange.analysis import Analysis, Comparison, analyse, compare
 from dmtheory.interchange.bergson_files import open_bergson
+from dmtheory.interchange.bergson_scores import load_bergson_scores
 from dmtheory.interchange.candidates import Candidate, leakage_candidates
 from dmtheory.interchange.checking import Finding, check_release
 from dmtheory.interchange.datamodels_store import (
@@ -21,6 +22,7 @@ from dmtheory.interchange.datasets import (
     to_dataset,
 )
 from dmtheory.interchange.dattri_files import open_dattri_lds, open_dattri_loo
+from dmtheory.interchange.deciding_units import UnitsChoice, decide_units
 from dmtheory.interchange.feldman_zhang import load_feldman_zhang, open_feldman_zhang
 from dmtheory.interchange.kronfluence_files import (
     load_kronfluence_scores,
@@ -39,6 +41,7 @@ from dmtheory.interchange.matrices import (
 from dmtheory.interchange.own_responses import runs_of_responses
 from dmtheory.interchange.page import as_html, as_markdown, save_page
 from dmtheory.interchange.quanda_files import load_quanda_subsets, open_quanda
+from dmtheory.interchange.regression_log import RegressionLog, open_regression_log
 from dmtheory.interchange.release import open_release, open_release_logits
 from dmtheory.interchange.release_weights import load_release_datamodel
 from dmtheory.interchange.runs import ImportedRuns
@@ -59,8 +62,6 @@ from dmtheory.interchange.tags import Tags
 from dmtheory.interchange.trak_files import load_trak_scores, open_matrices, open_trak
 from dmtheory.interchange.units_of_weights import (
     Standardisation,
-    UnitsChoice,
-    decide_units,
     raw_units,
     standardisation_of,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Finding",
     "ImportedRuns",
     "Lost",
+    "RegressionLog",
     "Standardisation",
     "StoredMasks",
     "Tags",
@@ -92,6 +94,7 @@ __all__ = [
     "fit_imported",
     "from_dataset",
     "leakage_candidates",
+    "load_bergson_scores",
     "load_datamodels_regression",
     "load_feldman_zhang",
     "load_kronfluence_scores",
@@ -111,6 +114,7 @@ __all__ = [
     "open_kronfluence",
     "open_matrices",
     "open_quanda",
+    "open_regression_log",
     "open_release",
     "open_release_logits",
     "open_runs_zarr",

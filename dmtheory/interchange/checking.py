@@ -1,13 +1,13 @@
 """Is this file what it claims to be? Headers, sizes, rows and shares, one finding each.
 
-Every file of a folder that has a name of the release or of the datamodels code's store
-is held to what that name promises, and files of one fraction to one another.
+Every file of a folder that has a name of the release is held to what that name
+promises, and files of one fraction to one another.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from dmtheory.interchange import published
 from dmtheory.interchange.entries import checked_masks
 from dmtheory.interchange.laws import check_share, count_masks, told_law
 from dmtheory.interchange.npy import NpyRows, open_npy
-from dmtheory.interchange.places import Place
+from dmtheory.interchange.places import Location, Place
+from dmtheory.interchange.rows import Rows
 from dmtheory.interchange.torch_files import load_tensors
 
 GOOD, NOTED, BAD = "good", "noted", "bad"
@@ -45,11 +46,13 @@ class Finding:
     text: str
 
 
-def check_release(path: Path, *, progress: Progress | None = None) -> list[Finding]:
+def check_release(
+    location: Location | Place, *, progress: Progress | None = None
+) -> list[Finding]:
     """Check every file of the release in a folder, or one file, from first to last row.
 
     Args:
-        path: A `.npy` or `.pt` file, or a folder that is searched.
+        location: A `.npy` or `.pt` file, or a folder that is searched, or a URL.
         progress: Called with (file, rows done, rows in all).
 
     Returns:
@@ -59,63 +62,83 @@ def check_release(path: Path, *, progress: Progress | None = None) -> list[Findi
     Raises:
         ValueError: If no file there has a name of the release.
     """
-    root = path if path.is_dir() else path.parent
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    named = [file for file in files if _matched(file) is not None]
+    place = Place.of(location)
+    alone = place.is_file()
+    root = (place.parent if alone else place).path.rstrip("/") + "/"
+    files = [place] if alone else place.find("**/*")
+    named = [file for file in files if _matched(file.path) is not None]
     if not named:
         raise ValueError(
             "path must hold files of the release, such as train_masks_50pct.npy, got "
-            f"{path}"
+            f"{place}"
         )
     findings: list[Finding] = []
-    shapes: dict[Path, tuple[int, ...]] = {}
+    shapes: _Shapes = {}
     for file in named:
-        name = str(file.relative_to(root))
+        name = file.path.removeprefix(root)
         try:
-            for level, text in _found_in(file, shapes, progress or _silent):
+            for level, text in _found_in(file, name, shapes, progress or _silent):
                 findings.append(Finding(name, level, text))
         except ValueError as error:
             findings.append(Finding(name, BAD, str(error)))
-    return findings + list(_compared(shapes, root))
+    return findings + list(_compared(shapes))
 
 
-def _matched(file: Path) -> re.Match[str] | None:
-    return _NAME.fullmatch(file.name) or _WEIGHTS.fullmatch(file.name)
+# Axes of a file's array, by its name.
+_Shapes = dict[str, tuple[int, ...]]
+
+
+def _matched(path: str) -> re.Match[str] | None:
+    name = PurePosixPath(path).name
+    return _NAME.fullmatch(name) or _WEIGHTS.fullmatch(name)
 
 
 def _found_in(
-    file: Path, shapes: dict[Path, tuple[int, ...]], progress: Progress
+    file: Place, name: str, shapes: _Shapes, progress: Progress
 ) -> Iterator[tuple[str, str]]:
     """Go over the findings in one file, and note its shape."""
-    stated = _matched(file)
+    stated = _matched(name)
     assert stated is not None
-    if file.suffix == ".pt":
-        tensors = load_tensors(file, {"weight": 2, "bias": 1, "lam": 1})
-        shape = tuple(tensors["weight"].shape)
-        shapes[file] = shape
-        kinds = {str(value.dtype).removeprefix("torch.") for value in tensors.values()}
-        if kinds != {published.WEIGHT_TYPE}:
-            yield NOTED, f"types {', '.join(sorted(kinds))}, the release has float32"
-        lengths = len(tensors["bias"]), len(tensors["lam"])
-        if lengths != (shape[1], shape[1]):
-            yield BAD, f"bias and lam have {lengths} entries for {shape[1]} targets"
-        elif not all(bool(value.isfinite().all()) for value in tensors.values()):
-            yield BAD, "entries are not finite"
-        else:
-            yield GOOD, f"datamodels of {shape[1]} targets by {shape[0]} examples"
+    if name.endswith(".pt"):
+        yield from _weights(file, name, shapes, progress)
         return
     kind = stated["kind"]
-    rows = open_npy(Place.of(file, None), axes=3 if kind == "logits" else 2)
-    shapes[file] = rows.shape
+    rows = open_npy(file, axes=3 if kind == "logits" else 2)
+    shapes[name] = rows.shape
     expected = published.MASK_TYPE if kind == "masks" else published.OUTPUT_TYPE
-    if str(rows.header.dtype) != expected:
+    if str(rows.header.dtype.newbyteorder("=")) != expected:
         yield BAD, f"entries are {rows.header.dtype}, the release has {expected}"
         return
+    if str(rows.header.dtype) != expected:
+        yield NOTED, f"entries have the high byte first: {rows.header.dtype}"
     yield GOOD, f"{expected} {rows.shape}, {rows.header.n_bytes} bytes as stated"
     if kind == "masks":
-        yield from _masks(rows, int(stated["percent"]) / 100, file.name, progress)
+        yield from _masks(rows, int(stated["percent"]) / 100, name, progress)
     else:
-        yield from _outputs(rows, file.name, progress)
+        yield from _outputs(rows, name, progress)
+
+
+def _weights(
+    file: Place, name: str, shapes: _Shapes, progress: Progress
+) -> Iterator[tuple[str, str]]:
+    tensors = load_tensors(file, {"weight": 2, "bias": 1, "lam": 1})
+    shape = shapes[name] = tensors["weight"].shape
+    kinds = {str(rows.header.dtype) for rows in tensors.values()}
+    if kinds != {published.WEIGHT_TYPE}:
+        yield NOTED, f"types {', '.join(sorted(kinds))}, the release has float32"
+    lengths = tensors["bias"].shape[0], tensors["lam"].shape[0]
+    if lengths != (shape[1], shape[1]):
+        yield BAD, f"bias and lam have {lengths} entries for {shape[1]} targets"
+        return
+    finite = [
+        np.isfinite(block).all()
+        for rows in tensors.values()
+        for _, block in _blocks(rows, name, progress)
+    ]
+    if not all(finite):
+        yield BAD, "entries are not finite"
+    else:
+        yield GOOD, f"datamodels of {shape[1]} targets by {shape[0]} examples"
 
 
 def _masks(
@@ -128,6 +151,9 @@ def _masks(
     counts = count_masks(blocks, rows.shape[1])
     check_share(counts, p, name)
     law = told_law(counts)
+    empty = int((counts.sizes == 0).sum())
+    if empty:
+        yield BAD, f"{empty} subsets are empty: rows that were never written?"
     repeated = rows.shape[0] - len(counts.sizes)
     if repeated:
         yield NOTED, f"{repeated} rows repeat the one before: replicates of a mask"
@@ -138,12 +164,15 @@ def _masks(
 
 
 def _outputs(rows: NpyRows, name: str, progress: Progress) -> Iterator[tuple[str, str]]:
-    bad, first = 0, -1
+    bad, first, blank = 0, -1, 0
     for start, block in _blocks(rows, name, progress):
         broken = ~np.isfinite(block).reshape(len(block), -1).all(1)
         if broken.any() and first < 0:
             first = start + int(np.argmax(broken))
         bad += int(broken.sum())
+        blank += int((block == 0).reshape(len(block), -1).all(1).sum())
+    if blank:
+        yield BAD, f"{blank} rows are zeros throughout: never written?"
     if bad:
         yield BAD, f"{bad} rows are not finite, the first is row {first}"
     else:
@@ -151,7 +180,7 @@ def _outputs(rows: NpyRows, name: str, progress: Progress) -> Iterator[tuple[str
 
 
 def _blocks(
-    rows: NpyRows, name: str, progress: Progress
+    rows: Rows, name: str, progress: Progress
 ) -> Iterator[tuple[int, np.ndarray]]:
     n = rows.shape[0]
     step = max(1, _BYTES // (8 * int(np.prod(rows.shape[1:]))))
@@ -161,16 +190,17 @@ def _blocks(
         progress(name, stop, n)
 
 
-def _compared(shapes: dict[Path, tuple[int, ...]], root: Path) -> Iterator[Finding]:
+def _compared(shapes: _Shapes) -> Iterator[Finding]:
     """Go over what files of one folder and fraction say of one another."""
-    groups: dict[tuple[Path, str], dict[Path, tuple[int, ...]]] = {}
+    groups: dict[tuple[PurePosixPath, str], _Shapes] = {}
     for file, shape in shapes.items():
         stated = _matched(file)
         assert stated is not None
-        groups.setdefault((file.parent, stated["percent"]), {})[file] = shape
+        folder = PurePosixPath(file).parent
+        groups.setdefault((folder, stated["percent"]), {})[file] = shape
     for (folder, percent), group in groups.items():
-        name = str(folder.relative_to(root) / f"*_{percent}pct")
-        matrices = {f: s for f, s in group.items() if f.suffix == ".npy"}
+        name = str(folder / f"*_{percent}pct")
+        matrices = {f: s for f, s in group.items() if f.endswith(".npy")}
         if not matrices:
             continue
         models = {shape[0] for shape in matrices.values()}
@@ -181,7 +211,7 @@ def _compared(shapes: dict[Path, tuple[int, ...]], root: Path) -> Iterator[Findi
 
 
 def _against_published(
-    matrices: dict[Path, tuple[int, ...]], percent: int, n_models: int, name: str
+    matrices: _Shapes, percent: int, n_models: int, name: str
 ) -> Iterator[Finding]:
     widths = {_width_of(file): shape[1] for file, shape in matrices.items()}
     for data in published.DATASETS.values():
@@ -204,9 +234,9 @@ def _against_published(
     yield Finding(name, NOTED, text)
 
 
-def _width_of(file: Path) -> str:
+def _width_of(file: str) -> str:
     """Return which number of examples is a matrix's second axis."""
-    stated = _NAME.fullmatch(file.name)
+    stated = _NAME.fullmatch(PurePosixPath(file).name)
     assert stated is not None
     masks = stated["kind"] == "masks"
     return "n_train" if masks or stated["split"] == "train" else "n_test"

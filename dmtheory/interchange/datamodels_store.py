@@ -1,13 +1,13 @@
 """What the datamodels code writes: a store of masks and outputs, and a regression."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
+from dmtheory.interchange.entries import checked_masks
 from dmtheory.interchange.npy import NpyRows, open_npy
 from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.reasons import reason
@@ -18,7 +18,7 @@ from dmtheory.interchange.tags import Tags
 from dmtheory.interchange.texts import read_json
 from dmtheory.interchange.units_of_weights import STANDARDISED
 
-COMPLETED = "_completed"
+COMPLETED, WEIGHTS = "_completed", "datamodels.pt"
 # The specification names types as attributes of numpy.
 _TYPES = {
     name: np.dtype(name.removesuffix("_"))
@@ -30,13 +30,13 @@ _TYPES = {
 
 
 def open_datamodels_store(
-    folder: Location,
+    folder: Location | Place,
     *,
     problem: str,
     masks: str = "masks",
     outputs: str = "margins",
     output: str = MARGIN,
-    specification: Path | None = None,
+    specification: Location | Place | None = None,
     held_out: tuple[int, int] | None = None,
     options: dict[str, Any] | None = None,
 ) -> ImportedRuns:
@@ -73,7 +73,9 @@ def open_datamodels_store(
     if specification is not None:
         arrays = {masks: x, outputs: y}
         check_specification(read_json(specification), arrays, name=str(specification))
-    numbers = np.flatnonzero(flags.read(0, flags.shape[0]))
+    n_models = flags.shape[0]
+    marks = checked_masks(flags.read(0, n_models)[:, None], np.arange(n_models))
+    numbers = np.flatnonzero(marks[:, 0])
     if not len(numbers):
         raise ValueError(f"{flags.place.path} must mark completed models, got none")
     n_open = x.shape[0] - len(numbers)
@@ -112,21 +114,31 @@ def check_specification(
 
 
 def load_datamodels_regression(
-    path: Path, *, runs: ImportedRuns, num_train: int, num_val: int
+    location: Location | Place,
+    *,
+    runs: ImportedRuns,
+    num_train: int,
+    num_val: int,
+    target_slice: tuple[int, int] | None = None,
+    ignored_completed: bool = False,
 ) -> Attribution:
     """Load `datamodels.pt` of the datamodels code, mapped back to the raw mask.
 
     The code regresses on masks of mean 0 and variance 1 and saves the coefficients of
     those, but neither mean nor deviation. Both are taken anew from the rows that its
-    final fit used, the first num_train + num_val of the store, completed or not:
-    w_raw = w/deviation, b_raw = b - sum_i mean_i w_raw_i.
+    final fit used: the first num_train + num_val of those that were completed when its
+    data set was written. w_raw = w/deviation, b_raw = b - sum_i mean_i w_raw_i.
 
     Args:
-        path: The file.
-        runs: The store, from `open_datamodels_store`, restricted to the targets that
-            are wanted.
+        location: The file, or the regression's `out_dir`.
+        runs: The store, from `open_datamodels_store`, with all completed rows and
+            restricted to the targets that are wanted.
         num_train: The configuration's `num_train`.
         num_val: The configuration's `num_val`.
+        target_slice: The configuration's `target_start_ind` and the end of the slice;
+            all targets by default.
+        ignored_completed: Whether the data set was written with `ignore_completed`,
+            and so from all rows.
 
     Returns:
         Scores per unit of the raw mask, positive raises the output, with the intercept.
@@ -137,26 +149,29 @@ def load_datamodels_regression(
     """
     check_at_least(num_train, 1, "num_train")
     check_at_least(num_val, 0, "num_val")
+    place = Place.of(location)
+    if place.name != WEIGHTS and not place.is_file():
+        place = place / WEIGHTS
     n_fitted = num_train + num_val
-    if n_fitted > runs.masks.shape[0]:
+    known = np.arange(runs.masks.shape[0]) if ignored_completed else runs.numbers
+    if n_fitted > len(known):
         raise ValueError(
-            f"num_train + num_val must be at most the store's {runs.masks.shape[0]} "
-            f"rows, got {n_fitted}"
+            f"num_train + num_val must be at most the store's {len(known)} rows, got "
+            f"{n_fitted}"
         )
     used = replace(
-        runs,
-        numbers=np.arange(n_fitted),
-        tags=replace(runs.tags, held_out=None),
+        runs, numbers=known[:n_fitted], tags=replace(runs.tags, held_out=None)
     )
-    n_open = n_fitted - int((runs.numbers < n_fitted).sum())
+    n_open = n_fitted - int(np.isin(known[:n_fitted], runs.numbers).sum())
     source = "regression of the datamodels code"
     if n_open:
         source += f", {n_open} of whose {n_fitted} rows were never trained"
     return load_weights(
-        path,
+        place,
         runs=used,
         held_out=None,
         units=STANDARDISED,
         read_masks=True,
         source=source,
+        slice_of=target_slice,
     )

@@ -19,6 +19,7 @@ from dmtheory.interchange.headers import (
     header_of,
 )
 from dmtheory.interchange.lost import Lost, lost_of_runs
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.reasons import reason
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
@@ -79,8 +80,14 @@ def save_zarr(attribution: Attribution, path: Path) -> Lost:
     return Lost()
 
 
-def load_zarr(path: Path) -> Attribution:
+def load_zarr(
+    location: Location | Place, *, options: dict[str, Any] | None = None
+) -> Attribution:
     """Load what `save_zarr` wrote.
+
+    Args:
+        location: A local store or a URL.
+        options: For fsspec.
 
     Returns:
         The attribution.
@@ -90,14 +97,19 @@ def load_zarr(path: Path) -> Attribution:
     """
     import xarray
 
+    place = Place.of(location, options)
     try:
         with xarray.open_zarr(
-            path, chunks=None, consolidated=False, zarr_format=3
+            place.path,
+            chunks=None,
+            consolidated=False,
+            zarr_format=3,
+            storage_options=place.options if place.is_remote else None,
         ) as dataset:
-            return from_dataset(dataset.load(), name=str(path))
+            return from_dataset(dataset.load(), name=str(place))
     except (FileNotFoundError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(
-            f"{path} must be a zarr store of an attribution: {reason(error)}"
+            f"{place} must be a zarr store of an attribution: {reason(error)}"
         ) from None
 
 
@@ -156,8 +168,14 @@ def save_runs_zarr(runs: ImportedRuns, path: Path) -> Lost:
     return Lost(lost_of_runs(runs, "tags"))
 
 
-def open_runs_zarr(path: Path) -> ImportedRuns:
+def open_runs_zarr(
+    location: Location | Place, *, options: dict[str, Any] | None = None
+) -> ImportedRuns:
     """Open what `save_runs_zarr` wrote; nothing is read until it is asked for.
+
+    Args:
+        location: A local store or a URL, of which chunks are fetched.
+        options: For fsspec.
 
     Returns:
         The models with their tags.
@@ -167,14 +185,20 @@ def open_runs_zarr(path: Path) -> ImportedRuns:
     """
     import zarr
 
+    place = Place.of(location, options)
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
+        group = zarr.open_group(
+            place.path,
+            mode="r",
+            zarr_format=3,
+            storage_options=place.options if place.is_remote else None,
+        )
         tags = Tags.from_json(json.loads(str(group.attrs[HEADER])))
         masks, outputs = (ZarrRows(group[name]) for name in ("masks", "outputs"))
         found = ImportedRuns.of(masks, outputs, tags)
     except (FileNotFoundError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"{path} must be a zarr store of masks and outputs: {reason(error)}"
+            f"{place} must be a zarr store of masks and outputs: {reason(error)}"
         ) from None
     return replace(found, tags=tags)
 

@@ -1,9 +1,8 @@
 """What dattri writes: lists of kept examples, and minus the target function."""
 
-from pathlib import Path
-
 import numpy as np
 
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.rows import ArrayRows, SubsetRows
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
@@ -11,8 +10,8 @@ from dmtheory.interchange.torch_files import load_tensor
 
 
 def open_dattri_lds(
-    indices: Path,
-    values: Path,
+    indices: Location | Place,
+    values: Location | Place,
     *,
     n_train: int,
     problem: str,
@@ -39,10 +38,10 @@ def open_dattri_lds(
         ValueError: If a file is missing, damaged or of other shapes, or an example's
             number is out of range.
     """
-    kept = _numbers(load_tensor(indices, axes=(2,)).numpy(), indices)
+    kept = _numbers(_matrix(indices, 2), indices)
     return _runs(
         SubsetRows(subsets=tuple(kept), n_train=n_train),
-        -load_tensor(values, axes=(2,)).double().numpy(),
+        -_matrix(values, 2).astype(np.float64),
         Tags(
             source="dattri subsets and values (LDS)",
             problem=problem,
@@ -54,7 +53,12 @@ def open_dattri_lds(
 
 
 def open_dattri_loo(
-    indices: Path, values: Path, *, n_train: int, problem: str, output: str
+    indices: Location | Place,
+    values: Location | Place,
+    *,
+    n_train: int,
+    problem: str,
+    output: str,
 ) -> ImportedRuns:
     """Open `indices_loo.pt` and `target_values_loo.pt`.
 
@@ -73,10 +77,10 @@ def open_dattri_loo(
     Raises:
         ValueError: If a file is missing, damaged or of other shapes.
     """
-    removed = _numbers(load_tensor(indices, axes=(1,)).numpy(), indices)
+    removed = _numbers(_matrix(indices, 1), indices)
     found = _runs(
         SubsetRows(subsets=tuple(removed[:, None]), n_train=n_train, left_out=True),
-        load_tensor(values, axes=(2,)).double().numpy(),
+        _matrix(values, 2).astype(np.float64),
         Tags(source="dattri leave-one-out values", problem=problem, output=output),
     )
     return found.stating(None, "models leave one example out, each another")
@@ -86,7 +90,12 @@ def _runs(masks: SubsetRows, outputs: np.ndarray, tags: Tags) -> ImportedRuns:
     return ImportedRuns.of(masks, ArrayRows(np.ascontiguousarray(outputs)), tags)
 
 
-def _numbers(values: np.ndarray, path: Path) -> np.ndarray:
+def _matrix(location: Location | Place, axes: int) -> np.ndarray:
+    rows = load_tensor(location, axes=(axes,))
+    return rows.read(0, rows.shape[0])
+
+
+def _numbers(values: np.ndarray, path: Location | Place) -> np.ndarray:
     """Return numbers that may be stored as floats as integers."""
     if values.dtype.kind == "b" or not (values == np.floor(values)).all():
         raise ValueError(f"{path} must hold example numbers, got others")

@@ -1,14 +1,19 @@
 """Entries of masks and outputs: 0 and 1, and finite numbers, or the row is named."""
 
+from typing import Any
+
 import numpy as np
 
 
-def checked_masks(raw: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return masks as float64.
+def checked_masks(
+    raw: np.ndarray, numbers: np.ndarray, dtype: Any = np.float64
+) -> np.ndarray:
+    """Return masks as float64, or as another type.
 
     Args:
         raw: Masks as stored.
         numbers: Their rows in the file, for the message.
+        dtype: What they become.
 
     Returns:
         The same numbers.
@@ -25,7 +30,7 @@ def checked_masks(raw: np.ndarray, numbers: np.ndarray) -> np.ndarray:
             f"masks must hold 0 and 1 only, got {stored[row, column]} in row "
             f"{numbers[row]}, column {column} of the file"
         )
-    return stored.astype(np.float64)
+    return stored.astype(dtype)
 
 
 def checked_outputs(
@@ -44,7 +49,9 @@ def checked_outputs(
     Raises:
         ValueError: If one is not finite.
     """
-    bad = ~np.isfinite(found)
+    # A byte of a boolean file may be anything.
+    odd = found.view(np.uint8) > 1 if found.dtype == np.bool_ else False
+    bad = ~np.isfinite(found) | odd
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(

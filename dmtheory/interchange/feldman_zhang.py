@@ -1,7 +1,6 @@
 """What Feldman and Zhang released: correctness of models on random subsets."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from dmtheory.estimand import Estimand, Point
 from dmtheory.identity import numbered
 from dmtheory.interchange.archives import load_npz
 from dmtheory.interchange.laws import FIXED_SIZE
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
 
@@ -31,7 +31,7 @@ class RunFiles:
         n_train: Training examples.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     part: str
     width: int
     n_train: int
@@ -45,7 +45,7 @@ class RunFiles:
         """Return the rows of the runs from start up to stop."""
         return np.stack([self._row(path) for path in self.paths[start:stop]])
 
-    def _row(self, path: Path) -> np.ndarray:
+    def _row(self, path: Place) -> np.ndarray:
         if self.part == "mask":
             kept = load_npz(path, ("subsample_idx",))["subsample_idx"]
             _check_numbers(kept, self.n_train, f"{path}: subsample_idx")
@@ -61,7 +61,7 @@ class RunFiles:
 
 
 def open_feldman_zhang(
-    folder: Path, *, problem: str, split: str = "test"
+    folder: Location | Place, *, problem: str, split: str = "test"
 ) -> ImportedRuns:
     """Open the runs of one subset ratio, `RATIO/RUN/aux_arrays.npz`.
 
@@ -79,13 +79,11 @@ def open_feldman_zhang(
             itself.
     """
     check_choice(split, SPLITS, "split")
-    runs = sorted(
-        (path.parent for path in folder.glob(f"*/{_ARRAYS}")),
-        key=lambda run: (len(run.name), run.name),
-    )
-    if not runs:
+    found = Place.of(folder).find(f"*/{_ARRAYS}")
+    if not found:
         raise ValueError(f"folder must hold runs with {_ARRAYS}, got {folder}")
-    paths = tuple(run / _ARRAYS for run in runs)
+    # Run 10 comes after run 9.
+    paths = tuple(sorted(found, key=lambda p: (len(p.parent.name), p.parent.name)))
     n_train = len(_correctness(paths[0], "train"))
     width = n_train if split == "train" else len(_correctness(paths[0], split))
     made = {
@@ -100,7 +98,11 @@ def open_feldman_zhang(
 
 
 def load_feldman_zhang(
-    path: Path, *, problem: str, subset_fraction: float, n_models: int = 0
+    location: Location | Place,
+    *,
+    problem: str,
+    subset_fraction: float,
+    n_models: int = 0,
 ) -> Attribution:
     r"""Load `influence` of their estimates as a datamodel of correctness.
 
@@ -108,7 +110,7 @@ def load_feldman_zhang(
     N/(N-1) of the datamodel coefficient of such subsets; the factor is taken out.
 
     Args:
-        path: A `.npz` file with `influence` [targets, train].
+        location: A `.npz` file with `influence` [targets, train].
         problem: Name of the problem.
         subset_fraction: Share of examples in a subset.
         n_models: Runs behind the estimates, 0 where unknown.
@@ -124,10 +126,10 @@ def load_feldman_zhang(
         Feldman and Zhang 2020, What neural networks memorize and why, equation 2.
     """
     check_open_unit(subset_fraction, "subset_fraction")
-    influence = load_npz(path, ("influence",))["influence"]
+    influence = load_npz(location, ("influence",))["influence"]
     if influence.ndim != 2 or influence.shape[1] < 2 or not len(influence):
         raise ValueError(
-            f"{path}: influence must be a matrix (targets x train), got shape "
+            f"{location}: influence must be a matrix (targets x train), got shape "
             f"{influence.shape}"
         )
     n_train = influence.shape[1]
@@ -150,7 +152,7 @@ def load_feldman_zhang(
     )
 
 
-def _correctness(path: Path, split: str) -> np.ndarray:
+def _correctness(path: Place, split: str) -> np.ndarray:
     """Return correctness of a split in the order of the examples' numbers."""
     parts = ("train", "removed") if split == "train" else (split,)
     names = [f"{kind}_{part}" for kind in ("correctness", "index") for part in parts]

@@ -1,13 +1,13 @@
 """Formats by name, for a command line: what is asked for, and how each is read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
 from dmtheory.interchange.bergson_files import open_bergson
+from dmtheory.interchange.bergson_scores import load_bergson_scores
 from dmtheory.interchange.datamodels_store import (
     load_datamodels_regression,
     open_datamodels_store,
@@ -20,6 +20,7 @@ from dmtheory.interchange.kronfluence_files import (
     open_kronfluence,
 )
 from dmtheory.interchange.matrices import open_arrays
+from dmtheory.interchange.places import Place
 from dmtheory.interchange.quanda_files import open_quanda
 from dmtheory.interchange.release import MARGIN, open_release
 from dmtheory.interchange.release_weights import load_release_datamodel
@@ -33,7 +34,7 @@ class Request:
     """What is to be read, and what its format does not say.
 
     Attributes:
-        path: A file, a folder, or a URL where the format allows one.
+        path: A file, a folder, or a URL.
         problem: Name of the problem.
         output: The output function; the format's usual one by default.
         dataset: Data set of the release.
@@ -48,7 +49,10 @@ class Request:
         store: The store that a regression was fitted to.
         num_train: Rows that the regression was fitted to.
         num_val: Rows that chose its penalty.
+        target_slice: First column and end of the outputs that it was fitted to.
+        ignored_completed: Whether its data set took rows that were never trained.
         fraction: Subset fraction of Feldman and Zhang's estimates.
+        higher_is_better: Sign of bergson's scores, where no configuration says it.
         options: For fsspec.
     """
 
@@ -62,18 +66,25 @@ class Request:
     targets: tuple[int, int] | None = None
     held_out: tuple[int, int] | None = None
     units: str | None = None
-    outputs: Path | None = None
+    outputs: str | None = None
     experiment: str | None = None
-    store: Path | None = None
+    store: str | None = None
     num_train: int | None = None
     num_val: int | None = None
+    target_slice: tuple[int, int] | None = None
+    ignored_completed: bool = False
     fraction: float | None = None
+    higher_is_better: bool | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def file(self) -> Path:
-        """The path, of a format that is read from a local disk."""
-        return Path(self.path)
+    def place(self) -> Place:
+        """Where the path is."""
+        return Place.of(self.path, self.options)
+
+    def beside(self, name: str) -> Place:
+        """Return where another path is that a format needs to be told."""
+        return Place.of(self.need(name), self.options)
 
     def need(self, name: str) -> Any:
         """Return what a format needs to be told.
@@ -105,18 +116,21 @@ def read(format_name: str, request: Request) -> ImportedRuns | Attribution:
     if format_name in SCORES:
         return SCORES[format_name](request)
     runs = RUNS[format_name](request)
-    return runs if request.targets is None else runs.targets(*request.targets)
+    if request.targets is not None:
+        runs = runs.targets(*request.targets)
+    if request.held_out is None:
+        return runs
+    return replace(runs, tags=replace(runs.tags, held_out=request.held_out))
 
 
 def _release(request: Request) -> ImportedRuns:
     return open_release(
-        request.path,
+        request.place,
         dataset=request.dataset,
         percent=request.percent,
         split=request.split,
         held_out=request.held_out,
         output=request.output or MARGIN,
-        options=request.options,
     )
 
 
@@ -125,7 +139,7 @@ def _release_weights(request: Request) -> Attribution:
     if request.targets is not None:
         runs = runs.targets(*request.targets)
     return load_release_datamodel(
-        request.path,
+        request.place,
         dataset=request.dataset,
         percent=request.percent,
         split=request.split,
@@ -134,37 +148,38 @@ def _release_weights(request: Request) -> Attribution:
     )
 
 
-def _store(request: Request, folder: Path | None = None) -> ImportedRuns:
+def _store(request: Request, folder: Place | None = None) -> ImportedRuns:
     return open_datamodels_store(
-        request.path if folder is None else folder,
+        request.place if folder is None else folder,
         problem=request.need("problem"),
         output=request.output or MARGIN,
         held_out=request.held_out,
-        options=request.options,
     )
 
 
 def _regression(request: Request) -> Attribution:
-    runs = _store(request, request.need("store"))
+    runs = _store(request, request.beside("store"))
     if request.targets is not None:
         runs = runs.targets(*request.targets)
     return load_datamodels_regression(
-        request.file,
+        request.place,
         runs=runs,
         num_train=request.need("num_train"),
         num_val=request.need("num_val"),
+        target_slice=request.target_slice,
+        ignored_completed=request.ignored_completed,
     )
 
 
 def _kronfluence(request: Request) -> ImportedRuns:
-    names = [n for n in ("margins.pt", "losses.pt") if (request.file / n).exists()]
+    names = [n for n in ("margins.pt", "losses.pt") if (request.place / n).exists()]
     if len(names) != 1:
         raise ValueError(
             f"path must hold one of margins.pt and losses.pt, got {request.path}"
         )
     return open_kronfluence(
-        request.file / "masks.pt",
-        request.file / names[0],
+        request.place / "masks.pt",
+        request.place / names[0],
         problem=request.need("problem"),
         output=request.need("output"),
         held_out=request.held_out,
@@ -174,8 +189,8 @@ def _kronfluence(request: Request) -> ImportedRuns:
 def _dattri(request: Request, kind: str) -> ImportedRuns:
     read_pair = open_dattri_lds if kind == "lds" else open_dattri_loo
     return read_pair(
-        request.file / f"indices_{kind}.pt",
-        request.file / f"target_values_{kind}.pt",
+        request.place / f"indices_{kind}.pt",
+        request.place / f"target_values_{kind}.pt",
         n_train=request.need("n_train"),
         problem=request.need("problem"),
         output=request.need("output"),
@@ -184,8 +199,8 @@ def _dattri(request: Request, kind: str) -> ImportedRuns:
 
 def _quanda(request: Request) -> ImportedRuns:
     return open_quanda(
-        request.file,
-        request.need("outputs"),
+        request.place,
+        request.beside("outputs"),
         n_train=request.need("n_train"),
         problem=request.need("problem"),
         output=request.output or "log-likelihood",
@@ -193,13 +208,13 @@ def _quanda(request: Request) -> ImportedRuns:
 
 
 def _bergson(request: Request) -> ImportedRuns:
-    tables = sorted(request.file.glob("validation*.csv"))
+    tables = request.place.find("validation*.csv")
     if not tables:
         raise ValueError(f"path must hold validation.csv, got {request.path}")
     return open_bergson(
-        request.file / "subsets.json",
+        request.place / "subsets.json",
         tables,
-        n_train=request.need("n_train"),
+        n_train=request.n_train,
         problem=request.need("problem"),
     )
 
@@ -208,7 +223,7 @@ RUNS: dict[str, Callable[[Request], ImportedRuns]] = {
     "release": _release,
     "datamodels-store": _store,
     "trak": lambda r: open_trak(
-        r.path, problem=r.need("problem"), held_out=r.held_out, options=r.options
+        r.place, problem=r.need("problem"), held_out=r.held_out
     ),
     "kronfluence": _kronfluence,
     "dattri-lds": lambda r: _dattri(r, "lds"),
@@ -216,27 +231,33 @@ RUNS: dict[str, Callable[[Request], ImportedRuns]] = {
     "quanda": _quanda,
     "bergson": _bergson,
     "feldman-zhang": lambda r: open_feldman_zhang(
-        r.file, problem=r.need("problem"), split=r.split
+        r.place, problem=r.need("problem"), split=r.split
     ),
-    "arrays": lambda r: open_arrays(r.path, options=r.options),
-    "zarr-runs": lambda r: open_runs_zarr(r.file),
+    "arrays": lambda r: open_arrays(r.place),
+    "zarr-runs": lambda r: open_runs_zarr(r.place),
 }
 SCORES: dict[str, Callable[[Request], Attribution]] = {
     "release-weights": _release_weights,
     "datamodels-regression": _regression,
     "trak-scores": lambda r: load_trak_scores(
-        r.file,
+        r.place,
         r.need("experiment"),
         problem=r.need("problem"),
         output=r.output or "margin",
     ),
     "kronfluence-scores": lambda r: load_kronfluence_scores(
-        r.file, problem=r.need("problem"), measurement=r.need("output")
+        r.place, problem=r.need("problem"), measurement=r.need("output")
+    ),
+    "bergson-scores": lambda r: load_bergson_scores(
+        r.place,
+        problem=r.need("problem"),
+        output=r.output or "loss",
+        higher_is_better=r.higher_is_better,
     ),
     "feldman-zhang-influence": lambda r: load_feldman_zhang(
-        r.file, problem=r.need("problem"), subset_fraction=r.need("fraction")
+        r.place, problem=r.need("problem"), subset_fraction=r.need("fraction")
     ),
-    "safetensors": lambda r: load_safetensors(r.file),
-    "parquet": lambda r: load_parquet(r.file),
-    "zarr": lambda r: load_zarr(r.file),
+    "safetensors": lambda r: load_safetensors(r.place),
+    "parquet": lambda r: load_parquet(r.place),
+    "zarr": lambda r: load_zarr(r.place),
 }

@@ -1,7 +1,5 @@
 """What kronfluence writes: pickled masks and outputs, and scores in safetensors."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -9,6 +7,7 @@ from dmtheory.attribution import Attribution
 from dmtheory.estimand import Estimand, Point
 from dmtheory.identity import numbered
 from dmtheory.interchange.pickled_arrays import load_pickled_array
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.rows import ArrayRows
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
@@ -18,8 +17,8 @@ ALL_MODULES = "all_modules"
 
 
 def open_kronfluence(
-    masks: Path,
-    outputs: Path,
+    masks: Location | Place,
+    outputs: Location | Place,
     *,
     problem: str,
     output: str,
@@ -56,7 +55,7 @@ def open_kronfluence(
 
 
 def load_kronfluence_scores(
-    path: Path, *, problem: str, measurement: str
+    location: Location | Place, *, problem: str, measurement: str
 ) -> Attribution:
     r"""Load pairwise scores of kronfluence as influence.
 
@@ -65,7 +64,7 @@ def load_kronfluence_scores(
     and Liang's unit, per epsilon; rows become targets.
 
     Args:
-        path: A safetensors file with the key `all_modules`, [queries, train].
+        location: A safetensors file with the key `all_modules`, [queries, train].
         problem: Name of the problem.
         measurement: The output function that the task measures.
 
@@ -79,10 +78,10 @@ def load_kronfluence_scores(
         Grosse et al. 2023, Studying large language model generalization with influence
         functions, equation 5.
     """
-    scores = read_safetensors(path, (ALL_MODULES,))[0][ALL_MODULES]
+    scores = read_safetensors(location, (ALL_MODULES,))[0][ALL_MODULES]
     if scores.ndim != 2 or 0 in scores.shape:
         raise ValueError(
-            f"{path}: {ALL_MODULES} must be a matrix (queries x train), got shape "
+            f"{location}: {ALL_MODULES} must be a matrix (queries x train), got shape "
             f"{tuple(scores.shape)}"
         )
     turned = -torch.from_numpy(np.ascontiguousarray(scores.T)).double()

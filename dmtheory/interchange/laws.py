@@ -45,10 +45,12 @@ def count_masks(blocks: Iterable[np.ndarray], n_train: int) -> Counts:
     """
     sizes: list[np.ndarray] = []
     held = np.zeros(n_train, dtype=np.int64)
-    last = np.full((1, n_train), -1.0)
+    last: np.ndarray | None = None
     for masks in blocks:
-        before = np.concatenate([last, masks[:-1]])
-        fresh, last = masks[(masks != before).any(1)], masks[-1:]
+        new = np.ones(len(masks), dtype=np.bool_)
+        new[1:] = (masks[1:] != masks[:-1]).any(1)
+        new[0] = last is None or bool((masks[0] != last).any())
+        fresh, last = masks[new], masks[-1].copy()
         sizes.append(fresh.sum(1).astype(np.int64))
         held += fresh.sum(0).astype(np.int64)
     return Counts(sizes=np.concatenate(sizes), held=held)

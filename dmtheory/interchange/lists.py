@@ -46,7 +46,8 @@ def save_quanda(runs: ImportedRuns, folder: Path) -> Lost:
         for mask in runs.read_masks(numbers):
             lines.append(f"- {np.flatnonzero(mask).tolist()}\n")
     write_whole(folder / "lds_subsets.yaml", "".join(lines).encode())
-    outputs = runs.read_outputs(runs.numbers)
+    # Row by row, since others read a range of rows.
+    outputs = np.ascontiguousarray(runs.read_outputs(runs.numbers))
     write_whole(folder / "outputs.npy", lambda file: np.save(file, outputs))
     return Lost((*lost_of_runs(runs), "number of examples"))
 

@@ -12,7 +12,7 @@ from dmtheory.problems.outputs import OF_CLASSES
 
 
 def margin_formula(
-    folder: Location,
+    folder: Location | Place,
     *,
     dataset: str,
     percent: int,

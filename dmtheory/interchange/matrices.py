@@ -14,6 +14,7 @@ from dmtheory.interchange.lost import Lost, lost_of_runs, rounded
 from dmtheory.interchange.npy import open_npy
 from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.published import mask_name, output_name
+from dmtheory.interchange.restarting import copy_runs
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
 from dmtheory.interchange.texts import read_json
@@ -26,19 +27,21 @@ def save_arrays(runs: ImportedRuns, folder: Path) -> Lost:
     """Write `masks.npy`, `outputs.npy` and `tags.json`, which `open_arrays` reads.
 
     `dmtheory fit` and `dmtheory lds` take the first two. Held-out rows of the tags are
-    renumbered where rows were left out.
+    renumbered where rows were left out. A copy that was interrupted goes on where it
+    ended; `tags.json` is written last.
 
     Returns:
         What was lost.
     """
-    rounding = _write(runs, folder / MASKS, folder / OUTPUTS, np.float64)
+    (folder / TAGS).unlink(missing_ok=True)
+    copy_runs(runs, folder / MASKS, folder / OUTPUTS)
     tags = {**runs.tags.to_json(), "held_out": runs.held_out_among_kept()}
     write_whole(folder / TAGS, json.dumps(tags, indent=1).encode())
-    return Lost(lost_of_runs(runs, "tags"), rounding)
+    return Lost(lost_of_runs(runs, "tags"))
 
 
 def open_arrays(
-    folder: Location, *, options: dict[str, Any] | None = None
+    folder: Location | Place, *, options: dict[str, Any] | None = None
 ) -> ImportedRuns:
     """Open what `save_arrays` wrote.
 
@@ -53,7 +56,7 @@ def open_arrays(
         ValueError: If a file is missing or damaged.
     """
     root = Place.of(folder, options)
-    content = read_json((root / TAGS).local)
+    content = read_json(root / TAGS)
     if not isinstance(content, dict):
         raise ValueError(f"{(root / TAGS).path} must hold the tags of an import")
     tags = Tags.from_json(content)

@@ -18,8 +18,9 @@ from dmtheory.interchange.reasons import quoted, reason
 _MAGIC = b"\x93NUMPY"
 _MOST_HEADER = 2**16
 _MOST_AXES = 8
-# Booleans, integers and floats; no objects, strings or records.
-_TYPES = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
+# Booleans, integers and floats, of more than a byte in a stated order; no objects,
+# strings or records.
+_TYPES = re.compile(r"[<>](b1|[iu][1248]|f[248])|\|(b1|[iu]1)")
 _KEYS = {"descr", "fortran_order", "shape"}
 
 
@@ -57,6 +58,14 @@ class NpyRows:
     place: Place
     header: Header
 
+    def __post_init__(self) -> None:
+        columns_first = self.header.fortran and len(self.header.shape) > 1
+        if columns_first and self.place.is_remote:
+            raise ValueError(
+                f"{self.place} must be stored row by row to be read remotely, got "
+                "columns first: download it"
+            )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Its axes, rows first."""
@@ -65,6 +74,11 @@ class NpyRows:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the rows from start up to stop."""
         header = self.header
+        if not 0 <= start < stop <= header.shape[0]:
+            raise ValueError(
+                f"rows of {self.place} must lie in [0, {header.shape[0]}), got "
+                f"[{start}, {stop})"
+            )
         if not self.place.is_remote:
             # A local file is mapped: only the pages of these rows are read.
             mapped = np.memmap(
@@ -110,11 +124,6 @@ def open_npy(place: Place, *, axes: int | None = None) -> NpyRows:
         raise ValueError(
             f"{place.path} must have {header.n_bytes} bytes for shape {header.shape} "
             f"of {header.dtype}, got {size}: it {what}"
-        )
-    if header.fortran and place.is_remote and len(header.shape) > 1:
-        raise ValueError(
-            f"{place.path} must be stored row by row to be read remotely, got columns "
-            "first: download it"
         )
     return NpyRows(place=place, header=header)
 

@@ -11,12 +11,12 @@ import math
 import pickle
 import pickletools
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dmtheory.interchange.archives import read_member, sound_archive
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.reasons import reason
 
 _INSTRUCTIONS = frozenset(
@@ -113,11 +113,11 @@ class _Reader(pickle.Unpickler):
             raise ValueError(f"it names {module}.{name}".replace("\n", " ")) from None
 
 
-def load_pickled_array(path: Path) -> np.ndarray:
+def load_pickled_array(location: Location | Place) -> np.ndarray:
     """Read a numpy array that `torch.save` or `pickle.dump` wrote.
 
     Args:
-        path: A zip archive of `torch.save`, or a bare pickle.
+        location: A zip archive of `torch.save`, or a bare pickle.
 
     Returns:
         The array.
@@ -126,7 +126,8 @@ def load_pickled_array(path: Path) -> np.ndarray:
         ValueError: If the pickle says anything but one array of plain numbers, or the
             file is missing or damaged.
     """
-    return array_of_pickle(_pickle_in(path), name=str(path))
+    place = Place.of(location)
+    return array_of_pickle(_pickle_in(place), name=str(place))
 
 
 def array_of_pickle(content: bytes, *, name: str) -> np.ndarray:
@@ -169,17 +170,14 @@ def _check_instructions(content: bytes) -> None:
         raise ValueError("more follows its end")
 
 
-def _pickle_in(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError(f"file must exist, got {path}")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} must have at most {_MOST_BYTES} bytes")
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            file.seek(0)
-            return file.read()
-    with sound_archive(path, compressed=False) as archive:
+def _pickle_in(place: Place) -> bytes:
+    size = place.size()
+    if size > _MOST_BYTES:
+        raise ValueError(f"{place} must have at most {_MOST_BYTES} bytes")
+    if size < 2 or place.read(0, 2) != b"PK":
+        return place.read(0, size)
+    with sound_archive(place, compressed=False) as archive:
         inner = [m for m in archive.infolist() if m.filename.endswith("data.pkl")]
         if len(inner) != 1:
-            raise ValueError(f"{path} must hold one pickle, got {len(inner)}")
-        return read_member(archive, inner[0], path)
+            raise ValueError(f"{place} must hold one pickle, got {len(inner)}")
+        return read_member(archive, inner[0], place)

@@ -1,9 +1,7 @@
 """What quanda writes: a list of subsets; outputs are the user's own."""
 
-from pathlib import Path
-
 from dmtheory.interchange.npy import open_npy
-from dmtheory.interchange.places import Place
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.rows import SubsetRows
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.tags import Tags
@@ -11,12 +9,12 @@ from dmtheory.interchange.texts import read_yaml, subset_lists
 from dmtheory.interchange.torch_files import load_tensor
 
 
-def load_quanda_subsets(path: Path, *, n_train: int) -> SubsetRows:
+def load_quanda_subsets(location: Location | Place, *, n_train: int) -> SubsetRows:
     """Load the subsets that quanda's linear datamodeling score was trained on.
 
     Args:
-        path: A YAML file with a list of lists of kept examples, or a `.pt` file with a
-            tensor [subsets, size].
+        location: A YAML file with a list of lists of kept examples, or a `.pt` file
+            with a tensor [subsets, size].
         n_train: N.
 
     Returns:
@@ -25,17 +23,25 @@ def load_quanda_subsets(path: Path, *, n_train: int) -> SubsetRows:
     Raises:
         ValueError: If the file is missing, damaged or holds something else.
     """
-    if path.suffix == ".pt":
-        kept = load_tensor(path, axes=(2,))
-        if kept.is_floating_point():
-            raise ValueError(f"{path} must hold example numbers, got {kept.dtype}")
-        return SubsetRows(subsets=tuple(kept.long().numpy()), n_train=n_train)
-    return SubsetRows(subsets=subset_lists(read_yaml(path), str(path)), n_train=n_train)
+    place = Place.of(location)
+    if place.name.endswith(".pt"):
+        rows = load_tensor(place, axes=(2,))
+        kept = tuple(rows.read(0, rows.shape[0]))
+    else:
+        kept = subset_lists(read_yaml(place), str(place))
+    sizes = {len(subset) for subset in kept[:-1]}
+    # A list that ends too early is sound YAML; quanda draws subsets of one size.
+    if len(sizes) == 1 and len(kept[-1]) < min(sizes):
+        raise ValueError(
+            f"{place} must hold subsets of one size, got {len(kept[-1])} examples in "
+            f"the last and {min(sizes)} in all others: it was cut short"
+        )
+    return SubsetRows(subsets=kept, n_train=n_train)
 
 
 def open_quanda(
-    subsets: Path,
-    outputs: Path,
+    subsets: Location | Place,
+    outputs: Location | Place,
     *,
     n_train: int,
     problem: str,
@@ -61,6 +67,6 @@ def open_quanda(
     """
     return ImportedRuns.of(
         load_quanda_subsets(subsets, n_train=n_train),
-        open_npy(Place.of(outputs, None), axes=2),
+        open_npy(Place.of(outputs), axes=2),
         Tags(source="quanda subsets", problem=problem, output=output),
     )

@@ -23,7 +23,7 @@ MARGIN = "max-margin"
 
 
 def open_release(
-    folder: Location,
+    folder: Location | Place,
     *,
     dataset: str,
     percent: int,
@@ -71,7 +71,7 @@ def open_release(
 
 
 def open_release_logits(
-    folder: Location,
+    folder: Location | Place,
     *,
     classes: np.ndarray,
     dataset: str,

@@ -1,5 +1,6 @@
 """Matrices that are read a range of rows at a time, whatever they are stored as."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -105,6 +106,12 @@ class ChangedRows:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the changed rows from start up to stop."""
         return self.change(self.rows.read(start, stop))
+
+
+def row_entries(rows: Rows) -> int:
+    """Return how many entries are read to make one row."""
+    inner = rows.rows if isinstance(rows, ChangedRows) else rows
+    return math.prod(inner.shape[1:])
 
 
 def read_numbers(rows: Rows, numbers: np.ndarray) -> np.ndarray:

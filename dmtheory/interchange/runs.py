@@ -13,11 +13,11 @@ from dmtheory.estimand import Point
 from dmtheory.identity import numbered
 from dmtheory.interchange.entries import checked_masks, checked_outputs
 from dmtheory.interchange.laws import Counts, count_masks, told_law
-from dmtheory.interchange.rows import Rows, read_numbers
+from dmtheory.interchange.rows import Rows, read_numbers, row_entries
 from dmtheory.interchange.tags import Tags
 
-# Bytes of masks in a block, before they become float64.
-_BLOCK_BYTES = 2**25
+# Entries of masks or outputs in a block, before they become float64.
+_BLOCK_ENTRIES = 2**24
 # Rows whose counts tell the law.
 _COUNTED, _STRETCHES = 2048, 8
 
@@ -62,6 +62,8 @@ class ImportedRuns:
                 "masks and outputs must have one row a model, got "
                 f"{n_models} and {self.outputs.shape[0]} rows"
             )
+        if self.tags.held_out is not None:
+            check_range(self.tags.held_out, n_models, "held_out")
         _check_numbers(self.numbers, n_models, "rows")
         _check_numbers(self.columns, self.outputs.shape[1], "targets")
 
@@ -113,17 +115,32 @@ class ImportedRuns:
         return tuple(f"target {column}" for column in self.columns)
 
     def rows(self, start: int, stop: int) -> "ImportedRuns":
-        """Return the models whose rows in the file lie in [start, stop)."""
+        """Return the models whose rows in the file lie in [start, stop).
+
+        Raises:
+            ValueError: If the file has no such rows, or none of them is left.
+        """
+        check_range((start, stop), self.masks.shape[0], "rows")
         kept = (self.numbers >= start) & (self.numbers < stop)
         return self._with_numbers(self.numbers[kept], f"[{start}, {stop})")
 
     def without_rows(self, start: int, stop: int) -> "ImportedRuns":
-        """Return the models whose rows in the file do not lie in [start, stop)."""
+        """Return the models whose rows in the file do not lie in [start, stop).
+
+        Raises:
+            ValueError: If the file has no such rows, or no other is left.
+        """
+        check_range((start, stop), self.masks.shape[0], "rows")
         kept = (self.numbers < start) | (self.numbers >= stop)
         return self._with_numbers(self.numbers[kept], f"outside [{start}, {stop})")
 
     def targets(self, start: int, stop: int) -> "ImportedRuns":
-        """Return the same models with the targets in columns [start, stop)."""
+        """Return the same models with the targets in columns [start, stop).
+
+        Raises:
+            ValueError: If the file has no such columns, or none of them is left.
+        """
+        check_range((start, stop), self.outputs.shape[1], "targets")
         kept = (self.columns >= start) & (self.columns < stop)
         if not kept.any():
             raise ValueError(
@@ -175,8 +192,9 @@ class ImportedRuns:
             yield numbers, self.read_masks(numbers), self.read_outputs(numbers)
 
     def number_blocks(self) -> Iterator[Int64[np.ndarray, " models"]]:
-        """Go over the rows' numbers, so many at a time that their masks fit memory."""
-        step = max(1, _BLOCK_BYTES // self.n_train)
+        """Go over the rows' numbers, so many at a time that they fit memory."""
+        width = max(self.n_train, row_entries(self.outputs))
+        step = max(1, _BLOCK_ENTRIES // width)
         for start in range(0, self.n_models, step):
             yield self.numbers[start : start + step]
 
@@ -213,8 +231,11 @@ class ImportedRuns:
             # Stretches of consecutive rows, since single ones cost a read each.
             parts = np.array_split(chosen, _STRETCHES)
             chosen = np.concatenate([p[: _COUNTED // _STRETCHES] for p in parts])
-        blocks = replace(self, numbers=chosen).number_blocks()
-        return count_masks(map(self.read_masks, blocks), self.n_train)
+        blocks = (
+            checked_masks(read_numbers(self.masks, numbers), numbers, np.bool_)
+            for numbers in replace(self, numbers=chosen).number_blocks()
+        )
+        return count_masks(blocks, self.n_train)
 
     def with_law(self) -> "ImportedRuns":
         """Return the same runs with the law that counts of their masks tell."""
@@ -235,6 +256,13 @@ class ImportedRuns:
                 f"{self.numbers[0]} to {self.numbers[-1]}"
             )
         return replace(self, numbers=numbers)
+
+
+def check_range(range_: tuple[int, int], n: int, name: str) -> None:
+    """Raise ValueError unless a first number and an end lie within [0, n]."""
+    start, stop = range_
+    if not 0 <= start < stop <= n:
+        raise ValueError(f"{name} must lie within [0, {n}), got [{start}, {stop})")
 
 
 def _check_numbers(numbers: np.ndarray, n: int, name: str) -> None:

@@ -14,6 +14,7 @@ from dmtheory.interchange.headers import (
     header_of,
 )
 from dmtheory.interchange.lost import Lost
+from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.reasons import reason
 from dmtheory.interchange.tensors import (
     read_safetensors,
@@ -33,7 +34,7 @@ def save_safetensors(attribution: Attribution, path: Path) -> Lost:
     return Lost()
 
 
-def load_safetensors(path: Path) -> Attribution:
+def load_safetensors(location: Location | Place) -> Attribution:
     """Load what `save_safetensors` wrote.
 
     Returns:
@@ -42,9 +43,9 @@ def load_safetensors(path: Path) -> Attribution:
     Raises:
         ValueError: If the file is missing, damaged or of something else.
     """
-    names = tuple(name for name in ARRAYS if name in tensor_names(path))
-    arrays, texts = read_safetensors(path, names or ("scores",))
-    return attribution_from(arrays, texts.get(HEADER), name=str(path))
+    names = tuple(name for name in ARRAYS if name in tensor_names(location))
+    arrays, texts = read_safetensors(location, names or ("scores",))
+    return attribution_from(arrays, texts.get(HEADER), name=str(location))
 
 
 def save_parquet(attribution: Attribution, path: Path) -> Lost:
@@ -76,7 +77,7 @@ def save_parquet(attribution: Attribution, path: Path) -> Lost:
     return Lost(("units",) if attribution.units is not None else ())
 
 
-def load_parquet(path: Path) -> Attribution:
+def load_parquet(location: Location | Place) -> Attribution:
     """Load what `save_parquet` wrote.
 
     Returns:
@@ -87,10 +88,9 @@ def load_parquet(path: Path) -> Attribution:
             missing or in another order.
     """
     arrow, parquet = _arrow()
-    if not path.is_file():
-        raise ValueError(f"file must exist, got {path}")
     try:
-        table = parquet.read_table(path)
+        with Place.of(location).open() as file:
+            table = parquet.read_table(file)
         texts = {
             k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()
         }
@@ -106,10 +106,10 @@ def load_parquet(path: Path) -> Attribution:
             )
     except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{path} must be a parquet table of example, target and score: "
+            f"{location} must be a parquet table of example, target and score: "
             f"{reason(error)}"
         ) from None
-    return _of_rows(arrays, labels, texts.get(HEADER), str(path))
+    return _of_rows(arrays, labels, texts.get(HEADER), str(location))
 
 
 def _of_rows(

@@ -1,6 +1,6 @@
 """What TRAK publishes and writes: masks and margins, and scores of an experiment."""
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def open_matrices(
 
 
 def open_trak(
-    folder: Location,
+    folder: Location | Place,
     *,
     problem: str,
     held_out: tuple[int, int] | None = None,
@@ -85,7 +85,11 @@ def open_trak(
 
 
 def load_trak_scores(
-    folder: Path, experiment: str, *, problem: str, output: str = "margin"
+    folder: Location | Place,
+    experiment: str,
+    *,
+    problem: str,
+    output: str = "margin",
 ) -> Attribution:
     """Load the scores of a TRAK experiment, `scores/EXPERIMENT.mmap`.
 
@@ -104,9 +108,9 @@ def load_trak_scores(
         ValueError: If the name is a path, the file is missing or damaged, or the scores
             of a target were never finished.
     """
-    if not experiment or Path(experiment).name != experiment:
+    if not experiment or PurePath(experiment).name != experiment:
         raise ValueError(f"experiment must be a plain name, got {experiment!r}")
-    rows = open_npy(Place.of(folder / "scores" / f"{experiment}.mmap", None), axes=2)
+    rows = open_npy(Place.of(folder) / "scores" / f"{experiment}.mmap", axes=2)
     scores = rows.read(0, rows.shape[0]).astype(np.float64)
     empty = np.flatnonzero((scores == 0).all(0))
     if len(empty):

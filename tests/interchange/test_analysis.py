@@ -115,7 +115,9 @@ def test_the_estimator_follows_the_sizes(tmp_path: Path) -> None:
     assert isinstance(default_estimator(runs), OLS)
     assert isinstance(default_estimator(runs.rows(0, 40)), Ridge)
     wide = ImportedRuns.of(
-        ArrayRows(np.eye(4, 3000, dtype=bool)), ArrayRows(np.ones((4, 1))), runs.tags
+        ArrayRows(np.eye(4, 3000, dtype=bool)),
+        ArrayRows(np.ones((4, 1))),
+        replace(runs.tags, held_out=None),
     )
     assert isinstance(default_estimator(wide), DifferenceOfMeans)
 
@@ -298,8 +300,9 @@ def test_export_says_what_is_lost(tmp_path: Path) -> None:
 def test_a_format_asks_for_what_it_does_not_say(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["import", str(tmp_path), "--format", "bergson"])
     assert isinstance(result.exception, ValueError | SystemExit)
-    (tmp_path / "validation.csv").write_text("subset,diff\n0,1\n")
-    result = CliRunner().invoke(cli, ["import", str(tmp_path), "--format", "bergson"])
+    (tmp_path / "lds_subsets.yaml").write_text("[[0, 1], [1, 2]]")
+    given = ["import", str(tmp_path / "lds_subsets.yaml"), "--format", "quanda"]
+    result = CliRunner().invoke(cli, [*given, "--outputs", str(tmp_path)])
     assert "give --n-train" in str(result.exception)
     result = CliRunner().invoke(cli, ["import", str(tmp_path)])
     assert result.exit_code == 2 and "format must be stated" in result.output

@@ -34,7 +34,7 @@ def test_a_sound_folder_has_no_bad_finding(tmp_path: Path) -> None:
     assert "520 models, n_test = 5, n_train = 24: no data set of the release" in texts
     # Every matrix was read to its last row.
     n = FIT + EVALUATION
-    assert {name for name, done, total in seen if done == total == n} == {
+    assert {Path(name).name for name, done, total in seen if done == total == n} == {
         name for name in levels(findings) if name.endswith(".npy")
     }
 

@@ -1,10 +1,17 @@
 """The document about the release: its code runs as printed and prints what it says."""
 
+import shlex
 from pathlib import Path
 
+import pytest
+import torch
+from click.testing import CliRunner
+from made_up_release import write_release
 from test_datamodels_document import same
-from test_examples import blocks, run
+from test_examples import blocks, commands, run
 
+from dmtheory.cli import cli
+from dmtheory.files import load_attribution
 from dmtheory.interchange.formats import RUNS, SCORES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,4 +26,40 @@ def test_the_small_release_prints_what_the_document_says(tmp_path: Path) -> None
 
 def test_every_format_is_in_the_document() -> None:
     text = (DOCS / "formats.md").read_text(encoding="utf-8")
-    assert not [name for name in (*RUNS, *SCORES) if f"`{name}`" not in text]
+    names = (*RUNS, *SCORES, "regression-log")
+    assert not [name for name in names if f"`{name}`" not in text]
+
+
+def invoked(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "dmtheory"
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, (line, result.output, result.exception)
+
+
+def test_the_commands_of_the_formats_run_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in commands((DOCS / "formats.md").read_text(encoding="utf-8")):
+        invoked(line)
+    assert "Leakage candidates" in (tmp_path / "report.md").read_text()
+    first, again = (
+        load_attribution(tmp_path / name) for name in ("datamodel.npz", "again.npz")
+    )
+    assert torch.equal(first.scores, again.scores)
+
+
+def test_the_commands_of_the_release_run_on_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As printed, but for the numbers of its rows and targets."""
+    write_release(tmp_path, flat=True)
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "released-datamodels.md").read_text(encoding="utf-8")
+    text = text.replace("\\\n", " ").replace("300000:302000", "400:520")
+    lines = commands(text.replace("--targets 0:100", "--targets 0:3"))
+    assert len(lines) == 2
+    for line in lines:
+        invoked(line)
+    assert "Leakage candidates" in (tmp_path / "report.html").read_text()

@@ -74,6 +74,22 @@ def write_store(folder: Path, completed: np.ndarray) -> tuple[np.ndarray, np.nda
     return masks, outputs
 
 
+LEVEL = np.arange(T) + 1.0
+
+
+def write_regression(folder: Path, used: np.ndarray, targets: slice) -> Path:
+    """Write coefficients of standardised masks, as the code does, of the true slope."""
+    mean, deviation = used.mean(0), used.std(0)
+    slope = SLOPE[:, targets]
+    content = {
+        "weight": torch.from_numpy(slope * deviation[:, None]).float(),
+        "bias": torch.from_numpy(LEVEL[targets] + mean @ slope).float(),
+        "lam": torch.full((slope.shape[1],), 1e-3),
+    }
+    torch.save(content, folder / "datamodels.pt")
+    return folder / "datamodels.pt"
+
+
 def test_only_completed_rows_of_a_store_count(tmp_path: Path) -> None:
     completed = np.random.default_rng(3).random(M) < 0.8
     masks, outputs = write_store(tmp_path / "store", completed)
@@ -109,30 +125,44 @@ def test_standardised_units_of_the_regression_are_mapped_back(tmp_path: Path) ->
     completed[[3, 50]] = False
     masks, _ = write_store(tmp_path / "store", completed)
     runs = open_datamodels_store(tmp_path / "store", problem="p")
-    # The code standardises the rows it fits, those that were never trained included.
-    used = np.where(completed[:, None], masks, False)[:160].astype(float)
-    mean, deviation = used.mean(0), used.std(0)
-    level = np.arange(T) + 1.0
-    path = tmp_path / "datamodels.pt"
-    torch.save(
-        {
-            "weight": torch.from_numpy(SLOPE * deviation[:, None]).float(),
-            "bias": torch.from_numpy(level + mean @ SLOPE).float(),
-            "lam": torch.full((T,), 1e-3),
-        },
-        path,
-    )
+    # Its data set holds the completed rows, of which the final fit takes the first.
+    path = write_regression(tmp_path, masks[completed][:160], slice(0, T))
     found = load_datamodels_regression(path, runs=runs, num_train=150, num_val=10)
     assert np.allclose(found.scores.numpy(), SLOPE, atol=1e-5)
     assert found.intercept is not None
-    assert np.allclose(found.intercept.numpy(), level, atol=1e-5)
-    assert "2 of whose 160 rows were never trained" in found.method
-    # Rows beyond those are free to judge it; those before are not.
-    lds(found, evaluation_of_runs(runs.rows(160, M)))
+    assert np.allclose(found.intercept.numpy(), LEVEL, atol=1e-5)
+    assert "never trained" not in found.method
+    # Row 161 is the 160th that was completed. Rows beyond it are free to judge; no
+    # others are.
+    lds(found, evaluation_of_runs(runs.rows(162, M)))
     with pytest.raises(ValueError, match="share no seeds"):
-        lds(found, evaluation_of_runs(runs.rows(159, M)))
-    with pytest.raises(ValueError, match="at most the store's 200"):
-        load_datamodels_regression(path, runs=runs, num_train=200, num_val=1)
+        lds(found, evaluation_of_runs(runs.rows(161, M)))
+    with pytest.raises(ValueError, match="at most the store's 198 rows"):
+        load_datamodels_regression(path, runs=runs, num_train=198, num_val=1)
+    # Written with its flag, the data set holds rows that were never trained too.
+    used = np.where(completed[:, None], masks, False)[:160]
+    path = write_regression(tmp_path, used, slice(0, T))
+    found = load_datamodels_regression(
+        path, runs=runs, num_train=150, num_val=10, ignored_completed=True
+    )
+    assert np.allclose(found.scores.numpy(), SLOPE, atol=1e-5)
+    assert "2 of whose 160 rows were never trained" in found.method
+
+
+def test_a_regression_on_a_slice_of_targets_keeps_their_numbers(tmp_path: Path) -> None:
+    masks, _ = write_store(tmp_path / "store", np.ones(M, dtype=bool))
+    runs = open_datamodels_store(tmp_path / "store", problem="p")
+    write_regression(tmp_path, masks[:160], slice(1, 3))
+    given: dict[str, Any] = {"num_train": 150, "num_val": 10, "target_slice": (1, 3)}
+    # The folder of its output is enough.
+    some = runs.targets(2, 3)
+    found = load_datamodels_regression(tmp_path, runs=some, **given)
+    assert found.target_labels == ("target 2",)
+    assert np.allclose(found.scores.numpy(), SLOPE[:, 2:3], atol=1e-5)
+    with pytest.raises(ValueError, match=r"targets must lie in \[1, 3\).*got 0 to 3"):
+        load_datamodels_regression(tmp_path, runs=runs, **given)
+    with pytest.raises(ValueError, match=r"weight must have shape \(20, 4\)"):
+        load_datamodels_regression(tmp_path, runs=runs, num_train=150, num_val=10)
 
 
 # TRAK.

@@ -82,7 +82,7 @@ def test_a_streamed_fit_is_that_of_the_arrays(
 ) -> None:
     written = write_release(tmp_path)
     # Blocks of 10 rows, the last of another length; never more are read at once.
-    monkeypatch.setattr(runs_module, "_BLOCK_BYTES", 10 * N_TRAIN)
+    monkeypatch.setattr(runs_module, "_BLOCK_ENTRIES", 10 * N_TRAIN)
     plain, most = runs_module.read_numbers, []
 
     def counting(rows: object, numbers: np.ndarray) -> np.ndarray:

@@ -326,7 +326,8 @@ def _point(design: Design, n_players: int) -> Point:
         assert isinstance(design.at, float | int)
         return Point("weights", float(design.at))
     assert isinstance(design, SubsetDesign)
-    name = type(design).__name__
+    # Masks that were read from a file follow the law of a design beside them.
+    name = type(getattr(design, "law", design)).__name__
     return Point("subsets", design.inclusion(n_players), _LAWS.get(name, name))
 
 
