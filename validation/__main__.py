@@ -177,7 +177,7 @@ def _choose(text: str | None, known: tuple[str, ...], name: str) -> list[str]:
 def _print_verdicts(result: dict[str, Any], page: Path) -> int:
     table = Table("claim", "at", "problem", "verdict", "expected", "headline number")
     for claim in result["claims"]:
-        number = "not begun" if not claim["parts"] else "not finite"
+        number = "none" if not claim["parts"] else "not finite"
         part = claim["parts"][0] if claim["parts"] else dict.fromkeys(_NUMBER)
         if None not in (part["value"], part["low"], part["high"]):
             number = f"{part['value']:.4g}"
@@ -200,6 +200,9 @@ def _print_verdicts(result: dict[str, Any], page: Path) -> int:
         console.print(
             f"{claim['id']} ({claim['scale']}, {claim['problem']}): {claim['reason']}"
         )
+    broken = [study for study in result["studies"] if study["failed"]]
+    for study in broken:
+        console.print(f"{study['id']} ({study['problem']}): {study['note']}")
     total = len(result["claims"])
     standing = sum(claim["family_wise"]["stands"] for claim in result["claims"])
     console.print(
@@ -209,7 +212,7 @@ def _print_verdicts(result: dict[str, Any], page: Path) -> int:
         highlight=False,
     )
     click.echo(f"report: {page}")
-    return 1 if failed else 0
+    return 1 if failed or broken else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """From an entry's evidence to its verdict, and to proof that it could have failed."""
 
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,8 +202,34 @@ def _noticed(claim: Claim, entry: Entry, evidence: Evidence) -> dict[str, float 
     return {"above": first(FACTORS), "below": first(tuple(1 / f for f in FACTORS))}
 
 
+def judged_or_failed(measured: Measured) -> dict[str, Any]:
+    """Return an entry of results.json; where judging raised, one that says so."""
+    try:
+        return judge_entry(measured)
+    except Exception as error:
+        claim = CLAIMS[measured.claim_id]
+        return failed(claim, measured.entry, error)
+
+
 def not_begun(claim: Claim, entry: Entry, budget: float) -> dict[str, Any]:
     """Return an entry of results.json that the budget did not reach."""
+    return _undecided(
+        claim,
+        entry,
+        f"not begun: the budget of {budget:.0f} s was spent; give it more",
+    )
+
+
+def failed(claim: Claim, entry: Entry, error: Exception) -> dict[str, Any]:
+    """Return an entry that raised, which costs a run of an hour no other entry.
+
+    The traceback goes to standard error.
+    """
+    traceback.print_exception(error)
+    return _undecided(claim, entry, f"failed: {type(error).__name__}: {error}")
+
+
+def _undecided(claim: Claim, entry: Entry, reason: str) -> dict[str, Any]:
     return {
         "id": claim.id,
         "title": claim.title,
@@ -219,7 +246,7 @@ def not_begun(claim: Claim, entry: Entry, budget: float) -> dict[str, Any]:
         "models_trained": 0,
         "seconds": 0.0,
         "blocked": "",
-        "reason": f"not begun: the budget of {budget:.0f} s was spent; give it more",
+        "reason": reason,
         "estimands": [],
         "controls": [],
         "noticed_slopes": None,

@@ -17,7 +17,7 @@ from validation.cases import CASES, case
 from validation.claim import Claim, Entry
 from validation.claims import CLAIMS
 from validation.environment import commit, environment
-from validation.judging import Measured, judge_entry, not_begun
+from validation.judging import Measured, failed, judged_or_failed, not_begun
 from validation.laboratory import Laboratory, Setting
 from validation.multiplicity import family_wise
 from validation.remade import remade
@@ -65,16 +65,19 @@ def run_suite(
         if entry.scale in scales and entry.suite in included(suite)
     ]
     matrix = suite != "small"
-    measured, unbegun = [], []
+    measured, undecided = [], []
     for claim, entry in chosen:
         spent = time.perf_counter() - clock
         if budget is not None and spent > budget:
-            unbegun.append(not_begun(claim, entry, budget))
-        else:
+            undecided.append(not_begun(claim, entry, budget))
+            continue
+        try:
             measured.append(_measure(laboratory, claim, entry, matrix=matrix))
+        except Exception as error:
+            undecided.append(failed(claim, entry, error))
     judged = run_all(
         engine,
-        judge_entry,
+        judged_or_failed,
         measured,
         lambda n: progress("judging", n, len(measured)),
     )
@@ -86,7 +89,7 @@ def run_suite(
         over=budget is not None and time.perf_counter() - clock > budget,
         progress=progress,
     )
-    entries = judged + unbegun
+    entries = judged + undecided
     together = family_wise(entries)
     names = list(dict.fromkeys(entry.problem for _, entry in chosen))
     begun = {entry.entry.problem for entry in measured}

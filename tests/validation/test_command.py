@@ -105,28 +105,58 @@ def test_list_names_every_claim(tmp_path: Path) -> None:
     assert "refuted" in done.stdout
 
 
-def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
-    """The post taken at its word: the suite must say so with its status."""
+def run_with_changed_claim(change: str, claims: str, cwd: Path):
+    """Run claims of which `module` was changed, in a process of their own."""
     code = (
         "import sys; from dataclasses import replace\n"
         "from validation import claims, __main__ as main\n"
         "from dmtheory.console import run_command\n"
         "module = claims.CLAIMS['sample-mean']\n"
-        "claims.CLAIMS['sample-mean'] = replace(module, judge=lambda e, x:\n"
-        "    [replace(p, expected='refuted') for p in module.judge(e, x)])\n"
+        "def broken(*_):\n"
+        "    raise RuntimeError('out of luck')\n"
+        f"claims.CLAIMS['sample-mean'] = replace(module, {change})\n"
         "if __name__ == '__main__':\n"
-        "    sys.argv = 'v run small --claims sample-mean --out o'.split()\n"
+        f"    sys.argv = 'v run small --claims {claims} --out o'.split()\n"
         "    run_command(main.cli, 'v')\n"
     )
-    script = tmp_path / "script.py"
+    script = cwd / "script.py"
     script.write_text(code)
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
+
+
+def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
+    """The post taken at its word: the suite must say so with its status."""
+    done = run_with_changed_claim(
+        "judge=lambda e, x: "
+        "[replace(p, expected='refuted') for p in module.judge(e, x)]",
+        "sample-mean",
+        tmp_path,
+    )
     assert done.returncode == 1, done.stderr
     assert "supported, expected refuted" in done.stdout
+
+
+@pytest.mark.parametrize("place", ["measure", "judge"])
+def test_an_entry_that_raises_costs_the_run_no_other(
+    tmp_path: Path, place: str
+) -> None:
+    both = "sample-mean,interior-undetermined"
+    done = run_with_changed_claim(f"{place}=broken", both, tmp_path)
+    assert done.returncode == 1, done.stderr
+    # What broke, and where, is there to be mended.
+    assert "out of luck" in done.stderr
+    assert "Traceback" in done.stderr
+    results = json.loads((tmp_path / "o" / "results.json").read_text())
+    by_claim = {claim["id"]: claim for claim in results["claims"]}
+    assert by_claim["interior-undetermined"]["passed"]
+    broken = by_claim["sample-mean"]
+    assert broken["reason"] == "failed: RuntimeError: out of luck"
+    assert not broken["passed"]
+    assert not broken["family_wise"]["stands"]

@@ -148,6 +148,8 @@ CLAIM = Claim(
         Entry(scale="C", problem="tiny-ridge-count"),
         Entry(scale="V", problem="breast-cancer-sum"),
         Entry(scale="V", problem="diabetes-sum"),
+        Entry(scale="V", problem="breast-cancer-count", suite="thorough"),
+        Entry(scale="V", problem="diabetes-count", suite="thorough"),
         Entry(scale="M", problem="digits-sum"),
         Entry(scale="M", problem="digits-count", suite="thorough"),
         Entry(scale="M", problem="cancer-network-sum", suite="thorough"),

@@ -159,6 +159,8 @@ CLAIM = Claim(
         Entry(scale="C", problem="tiny-ridge-count"),
         Entry(scale="V", problem="breast-cancer-sum"),
         Entry(scale="V", problem="breast-cancer-count"),
+        Entry(scale="V", problem="diabetes-sum", suite="thorough"),
+        Entry(scale="V", problem="diabetes-count", suite="thorough"),
         Entry(scale="M", problem="digits-sum"),
         Entry(scale="M", problem="digits-count"),
         Entry(scale="M", problem="cancer-network-sum", suite="thorough"),

@@ -1,6 +1,7 @@
 """Studies: figures that belong to a run and explain its claims, and decide nothing."""
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
 from validation.judging import Measured
@@ -14,7 +15,7 @@ from validation.studies import (
     matched_decay,
     response_curves,
 )
-from validation.studies.study import Finding, Json, Run, Study
+from validation.studies.study import Finding, Json, Made, Run, Study
 
 STUDIES: tuple[Study, ...] = (
     inverse_p.STUDY,
@@ -76,13 +77,19 @@ def run_studies(
         progress("studies", len(made), len(due))
         made.append(_made(run, study, problem))
     progress("studies", len(due), len(due))
-    return [study for study in made if study["figures"]]
+    return [study for study in made if study["figures"] or study["failed"]]
 
 
 def _made(run: Run, study: Study, problem: str) -> Json:
     laboratory, clock = run.laboratory, time.perf_counter()
-    before = laboratory.models_trained
-    made = study.make(run, problem)
+    before, failed = laboratory.models_trained, False
+    try:
+        made = study.make(run, problem)
+    except Exception as error:
+        # What took an hour to decide is not lost with a figure.
+        traceback.print_exception(error)
+        note = f"failed: {type(error).__name__}: {error}"
+        made, failed = Made(figures=[], note=note), True
     return {
         "id": study.id,
         "title": study.title,
@@ -95,4 +102,5 @@ def _made(run: Run, study: Study, problem: str) -> Json:
         "models_trained": laboratory.models_trained - before,
         "seconds": time.perf_counter() - clock,
         "figures": made.figures,
+        "failed": failed,
     }
