@@ -22,7 +22,7 @@ from dmtheory.influence.gradients import target_gradients
 from dmtheory.influence.linearised import scale_of
 from dmtheory.influence.rows import Rows, rows_of
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
-from dmtheory.influence.trak import _SAME_LOSS, _kernel, _linearised_product
+from dmtheory.influence.trak import _SAME_LOSS, _linearised_product
 from dmtheory.problems.base import DifferentiableProblem
 
 # Columns of signs that are drawn at a time.
@@ -137,6 +137,30 @@ def gradient_product_in_chunks(
         quantity="gradient product",
         method="gradient product, a step of size 1",
     )
+
+
+def _kernel(
+    features: Float[Tensor, "train features"],
+    toward: Float[Tensor, "targets features"],
+    weights: Float[Tensor, " train"],
+    damping: float,
+) -> Float[Tensor, "train targets"]:
+    """Return phi_i' (sum_j w_j phi_j phi_j' + N damping I)^-1 phi(target).
+
+    Everything stays on the features' device.
+
+    Raises:
+        ValueError: If the kernel is singular but for rounding.
+    """
+    gram = features.T @ (features * weights[:, None])
+    gram.diagonal().add_(len(features) * damping)
+    values = torch.linalg.eigvalsh(gram)
+    if not values[0] > len(gram) * torch.finfo(gram.dtype).eps * values[-1]:
+        raise ValueError(
+            f"damping must make the kernel of {len(gram)} dimensions regular, got "
+            f"{damping:g}: raise damping, or take a smaller dimension"
+        )
+    return features @ torch.linalg.solve(gram, toward.T)
 
 
 def _margin_directions(

@@ -1,5 +1,7 @@
 """The LASSO without a Gram matrix: the same products, the same fit."""
 
+from typing import Any
+
 import pytest
 import torch
 from samples import normal
@@ -10,9 +12,9 @@ from dmtheory.datamodels.lasso import lasso as lassos
 from dmtheory.datamodels.lasso import rows_gram
 from dmtheory.datamodels.lasso.gram import Gram
 from dmtheory.datamodels.lasso.lasso import Lasso
-from dmtheory.datamodels.lasso.rows_gram import row_moments
+from dmtheory.datamodels.lasso.rows_gram import RowsGram, row_moments
 from dmtheory.datamodels.lasso.scaling import scaled
-from dmtheory.datamodels.lasso.working_sets import working_sets
+from dmtheory.datamodels.lasso.working_sets import WorkingSets, working_sets
 from dmtheory.datamodels.rows.moments import columns_of, moments_of
 from dmtheory.datamodels.rows.sample import Sample, block_rows, independent_rows
 from dmtheory.designs import Bernoulli, ComplementaryPairs
@@ -112,6 +114,25 @@ def test_masks_take_a_byte_an_entry() -> None:
     assert row_moments(
         study("real"), columns_of(study("real")), columns_of(study("real"))
     ).gram._twice.dtype == torch.float64  # fmt: skip
+
+
+def test_products_stay_where_the_rows_are() -> None:
+    """On a device whose tensors hold nothing and refuse to mix with others."""
+    there: dict[str, Any] = {"device": "meta", "dtype": torch.float64}
+    gram = RowsGram(
+        torch.zeros(6, 9, dtype=torch.int8, device="meta"),
+        torch.ones(6, **there),
+        torch.ones(9, **there),
+        6,
+    )
+    moves = torch.ones(9, 2, **there)
+    assert gram.times(moves).device.type == "meta"
+    assert gram.cross(torch.ones(6, 2, **there)).device.type == "meta"
+    for precision in gram.precisions:
+        assert gram.product(precision)(moves[None]).device.type == "meta"
+    places = torch.zeros(2, 3, dtype=torch.int64, device="meta")
+    sets = WorkingSets(places[:, 0], places, places == 0)
+    assert gram.within(sets, torch.float32).device.type == "meta"
 
 
 def test_narrow_problems_and_many_models_keep_the_matrix() -> None:

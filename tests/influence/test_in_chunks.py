@@ -80,5 +80,8 @@ def test_a_loss_that_is_no_function_of_a_margin_is_refused() -> None:
     smoothed = network(loss=CrossEntropy(label_smoothing=0.2))
     with pytest.raises(ValueError, match="its loss is no function of a margin"):
         trak_in_chunks(smoothed, dimension=3, damping=0.1, parameters=params(1))
+    with pytest.raises(ValueError, match="damping must make the kernel of 12"):
+        alike = torch.zeros(1, 27).double()
+        trak_in_chunks(network(), dimension=12, parameters=alike)
     with pytest.raises(ValueError, match="dimension must be at least 1"):
         trak_in_chunks(network(), dimension=0, parameters=params(1))
