@@ -29,28 +29,39 @@ from validation.shared_seeds import OwnSeeds
 from validation.verdict import SUPPORTED, Part
 
 # Trainings; of the smaller numbers several disjoint sets are fitted.
-SIZES = (50, 100, 200, 400, 800, 1600)
+SIZES = (20, 50, 100, 200, 400, 800, 1600)
 MOST_SETS = 2
 SHARE_OF_CEILING = 0.8
+# A harder goal, reported beside.
+MORE_OF_CEILING = 0.95
 # Of the ceiling with the most trainings, smooth and rough.
 GOOD = {"digits-sum": 0.85, "digits-count": 0.85, "digits-rough-count": 0.75}
 SUBSETS, REPLICATES = 300, 4
-# Trainings behind each prior. Differentiating through a training takes the time of
-# more trainings than one.
+# Models behind each prior. Differentiating through a training takes the time of more
+# trainings than one.
 PRIOR_SEEDS = {"influence at 1": 3, "influence at p": 3, "derivative at p": 10}
+# Subsets on which the damping of influence is chosen, trainings that a prior costs too.
+PILOT = 50
 # Lower limit that the ratio has to exceed, smooth and rough.
 LEAST = {"digits-sum": 1.5, "digits-count": 1.5, "digits-rough-count": 1.0}
-INDEPENDENT, BEST = "independent masks, ridge", "pairs toward influence at p"
+INDEPENDENT = "independent masks, ridge"
+# Differs from that in nothing but the prior.
+BEST = "independent masks toward influence at p"
+PAIRS, PAIRED = "pairs, shared seed", "pairs toward influence at p"
+ALONE = "influence at p alone"
 # Name of a side: the masks that it is fitted to, the estimator, its prior.
 SIDES: dict[str, tuple[str, DatamodelEstimator | None, str | None]] = {
     INDEPENDENT: ("independent", Ridge(), None),
     "independent masks, OLS": ("independent", OLS(), None),
+    BEST: ("independent", None, "influence at p"),
     "subsets of one size, ridge": ("fixed size", Ridge(), None),
     "pairs, seeds of their own": ("own seeds", Ridge(), None),
-    "pairs, shared seed": ("pairs", Ridge(), None),
+    PAIRS: ("pairs", Ridge(), None),
     "pairs toward influence at 1": ("pairs", None, "influence at 1"),
-    BEST: ("pairs", None, "influence at p"),
+    PAIRED: ("pairs", None, "influence at p"),
     "pairs toward the derivative at p": ("pairs", None, "derivative at p"),
+    # Fitted to nothing: what the prior is worth by itself.
+    ALONE: ("none", None, "influence at p"),
 }
 
 
@@ -61,11 +72,15 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     estimates = {
         f"{side} | {size} | {place}": fitted
         for side, (kind, estimator, prior) in SIDES.items()
+        if side != ALONE
         for size in SIZES
         for place, fitted in enumerate(
             _fits(masks[kind], size, estimator, _prior(laboratory, name, prior))
         )
     }
+    alone = _prior(laboratory, name, SIDES[ALONE][2])
+    assert alone is not None
+    estimates[f"{ALONE} | 0 | 0"] = alone
     held_out = laboratory.replicated(name, n_subsets=SUBSETS, n_seeds=REPLICATES)
     return Evidence(
         estimates=estimates,
@@ -109,7 +124,7 @@ def _prior(laboratory: Laboratory, name: str, kind: str | None) -> Attribution |
     if kind == "derivative at p":
         return laboratory.pathwise(name, at=p, n_seeds=n_models)
     at = 1.0 if kind == "influence at 1" else p
-    return laboratory.influence(name, at=at, n_models=n_models)
+    return laboratory.influence(name, at=at, n_models=n_models, n_pilot=PILOT)
 
 
 def _fits(
@@ -141,43 +156,99 @@ def _fits(
 
 
 def judge(evidence: Evidence, entry: Entry) -> list[Part]:
-    """Count the trainings that reach .8 of the ceiling, by each side."""
+    """Count the trainings that reach a share of the ceiling, by each side."""
     held_out = evidence.held_out["held out"]
     counts = as_is_and_resampled(held_out.n_units, 1)
-    goal = SHARE_OF_CEILING * noise_ceiling(held_out, counts).mean(1)
+    ceiling = noise_ceiling(held_out, counts).mean(1)
     curves = {
         side: {size: _over_sets(sets) for size, sets in sizes.items()}
         for side, sizes in scores(evidence.estimates, held_out, counts).items()
     }
-    spent = {side: _trainings(curve, goal, side) for side, curve in curves.items()}
-    most = curves[BEST][SIZES[-1]] / (goal / SHARE_OF_CEILING)
-    parts = [
-        Part(
-            name="fewer trainings",
-            statement=f"for LDS at {SHARE_OF_CEILING} of the ceiling: {INDEPENDENT}, "
-            f"over {BEST}",
-            interval=_ratio(spent[INDEPENDENT], spent[BEST]),
-            tolerance=(LEAST[entry.problem], None),
-        ),
+    alone = curves.pop(ALONE)[0]
+    spent = Spent(curves, SHARE_OF_CEILING, ceiling)
+    fewer = spent.part("fewer trainings", INDEPENDENT, BEST)
+    return [
+        replace(fewer, tolerance=(LEAST[entry.problem], None), headline=True),
         Part(
             name="and a good score",
-            statement=f"LDS over the ceiling at {SIZES[-1]} models, at least "
-            f"{GOOD[entry.problem]}",
-            interval=interval_of(most),
+            statement=f"LDS of {PAIRED} over the ceiling at {SIZES[-1]} models, at "
+            f"least {GOOD[entry.problem]}",
+            interval=interval_of(curves[PAIRED][SIZES[-1]] / ceiling),
             tolerance=(GOOD[entry.problem], None),
         ),
-    ]
-    return parts + [
+        spent.part("pairs by themselves", INDEPENDENT, PAIRS),
+        spent.part("pairs beside the prior", BEST, PAIRED),
+        Spent(curves, MORE_OF_CEILING, ceiling).part(
+            "fewer trainings for more", INDEPENDENT, BEST
+        ),
         Part(
-            name=f"trainings: {side}",
-            statement=f"for LDS at {SHARE_OF_CEILING} of the ceiling, the prior's own "
-            f"included ({SIZES[0]} to {SIZES[-1]} looked at; reported)",
-            interval=interval_of(numbers),
-            tolerance=(0.0, None),
+            name=ALONE,
+            statement=f"its LDS over the ceiling, of {prior_cost(ALONE)} trainings and "
+            "no datamodel, these models held fixed (reported)",
+            interval=interval_of(alone / ceiling),
+            tolerance=(None, None),
+            headline=False,
+        ),
+        *(
+            Part(
+                name=f"trainings: {side}",
+                statement=f"for LDS at {SHARE_OF_CEILING} of the ceiling, the prior's "
+                f"own included{spent.note(side)} ({SIZES[0]} to {SIZES[-1]} looked at; "
+                "reported)",
+                interval=interval_of(spent.trainings(side)),
+                tolerance=(0.0, None),
+                headline=False,
+            )
+            for side in curves
+        ),
+    ]
+
+
+class Spent:
+    """What each side spends until it reaches a share of the ceiling, and how known."""
+
+    def __init__(
+        self, curves: dict[str, dict[int, Tensor]], share: float, ceiling: Tensor
+    ) -> None:
+        """Take the score of each side at every size, and the ceiling, a draw each."""
+        self.curves, self.share, self.goal = curves, share, share * ceiling
+
+    def trainings(self, side: str) -> Tensor:
+        """Return the trainings of each draw, the prior's own included."""
+        return _trainings(self.curves[side], self.goal, side)
+
+    def at_once(self, side: str) -> bool:
+        """Return whether the fewest trainings looked at reach the goal."""
+        curve = self.curves[side]
+        return bool(curve[min(curve)][0] >= self.goal[0])
+
+    def never(self, side: str) -> bool:
+        """Return whether no number looked at reaches the goal."""
+        return not any(bool(y[0] >= self.goal[0]) for y in self.curves[side].values())
+
+    def note(self, side: str) -> str:
+        """Return what the looked-at numbers hide of a side; empty where nothing."""
+        if self.at_once(side):
+            return ": at most, the fewest looked at reach it"
+        return ": at least, none looked at reaches it" if self.never(side) else ""
+
+    def part(self, name: str, first: str, second: str) -> Part:
+        """Return how many times the trainings of the second the first takes."""
+        more = self.at_once(second) or self.never(first)
+        less = self.at_once(first) or self.never(second)
+        bound = {
+            (True, False): "at least: ",
+            (False, True): "at most: ",
+            (True, True): "unknown, both are beyond what was looked at: ",
+        }.get((more, less), "")
+        return Part(
+            name=name,
+            statement=f"{bound}trainings for LDS at {self.share:g} of the ceiling, "
+            f"{first} over {second}",
+            interval=_ratio(self.trainings(first), self.trainings(second)),
+            tolerance=(None, None),
             headline=False,
         )
-        for side, numbers in spent.items()
-    ]
 
 
 def scores(
@@ -202,13 +273,19 @@ def scores(
 
 
 def _over_sets(values: Tensor) -> Tensor:
-    """Return the mean over sets first, then over sets drawn with replacement."""
+    """Return the mean over sets first, then over sets drawn with replacement.
+
+    Means of n drawn vary by (n-1)/n of what the mean itself does: made up for. One set
+    alone has no spread, and its models are held fixed.
+    """
     n_sets, n_draws = values.shape
     draws, sets = torch.arange(n_draws), torch.arange(n_sets)
     words = random_words(0, Purpose.BOOTSTRAP, draws, sets)
     chosen = (words * n_sets) >> 32
     chosen[0] = sets
-    return values.T.gather(1, chosen).mean(1)
+    found = values.T.gather(1, chosen).mean(1)
+    centre = values.mean(0)
+    return centre + (n_sets / max(1, n_sets - 1)) ** 0.5 * (found - centre)
 
 
 def _trainings(curve: dict[int, Tensor], goal: Tensor, side: str) -> Tensor:
@@ -231,7 +308,9 @@ def _trainings(curve: dict[int, Tensor], goal: Tensor, side: str) -> Tensor:
 def prior_cost(side: str) -> int:
     """Return the trainings behind a side's prior, 0 where it has none."""
     prior = SIDES[side][2]
-    return 0 if prior is None else PRIOR_SEEDS[prior]
+    if prior is None:
+        return 0
+    return PRIOR_SEEDS[prior] + (PILOT if prior.startswith("influence") else 0)
 
 
 def _ratio(first: Tensor, second: Tensor) -> Interval:
@@ -251,9 +330,10 @@ CLAIM = Claim(
     id="sample-efficiency",
     title="Fewer trainings for the same score",
     statement=(
-        "Complementary pairs with a shared seed, shrunk toward influence at the "
-        "matched point, reach .8 of the ceiling with fewer trainings than independent "
-        "masks: more than 1.5 times fewer in the smooth regime."
+        "Shrunk toward influence at the matched point, a datamodel of the same "
+        "independent masks reaches .8 of the ceiling with fewer trainings than alone, "
+        "those of influence and of its damping included: more than 1.5 times fewer in "
+        "the smooth regime. What pairs save is reported apart."
     ),
     source="Theory sections 4 and 5",
     expected=SUPPORTED,
