@@ -1,34 +1,49 @@
 """The response is an average over seeds: one model's derivative predicts it worse."""
 
+from dataclasses import replace
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.agreement.lds import lds, rank_correlations
-from dmtheory.agreement.resampling import as_is_and_resampled, interval_of
+from dmtheory.agreement.lds import noise_ceiling, rank_correlations
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
 from dmtheory.attribution import Attribution
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
+from validation.pseudo_values import (
+    Jackknifed,
+    Statistic,
+    as_is_and_without_each,
+    combined,
+    jackknifed,
+    pseudo_values,
+)
 from validation.shared_seeds import SharedSeeds
 from validation.verdict import SUPPORTED, Part
 
-# Ten, or twice as many where the seeds of a run decide how far they are apart.
-SEEDS = {
-    "digits-sum": 10,
-    "digits-rough-count": 20,
-    "cancer-network-sum": 20,
-    "cancer-network-count": 20,
-}
+PROBLEMS = (
+    "digits-sum",
+    "digits-rough-count",
+    "cancer-network-sum",
+    "cancer-network-count",
+)
+# Half of them are averaged, and judged on outputs of the other half: ten each.
+SEEDS = dict.fromkeys(PROBLEMS, 20)
 SUBSETS = 150
-# Of the ceiling that the outputs' own seeds set, smooth and rough.
-GOOD = {
-    "digits-sum": 0.85,
-    "digits-rough-count": 0.74,
-    "cancer-network-sum": 0.9,
-    "cancer-network-count": 0.9,
-}
+# What ever more seeds would reach, as a share of the most that is possible, in theory's
+# prototype (section 5): the disattenuated r with the datamodel times the LDS of that,
+# .995 x .966 where training is smooth and .933 x .91 where it is rough. A fifth of the
+# examples permuted leaves some .8 of it. The floor is halfway: the product times
+# sqrt(.8).
+SMOOTH, ROUGH = 0.86, 0.76
+
+
+def floor_of(problem: str) -> float:
+    """Return the least share of the most that is possible."""
+    return ROUGH if "rough" in problem else SMOOTH
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
@@ -64,70 +79,124 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         evidence.estimates["derivative"],
         evidence.held_out["held out"],
     )
-    counts = as_is_and_resampled(outputs.n_units, 1)
-    average, single = _of_the_response(derivative, outputs, counts)
-    same, cross = _of_each_seed(derivative, outputs, counts)
-    scored = lds(derivative, outputs)
-    assert scored.ceiling is not None
-    ceiling = scored.ceiling.value
+    outputs.check_outputs_vary()
+    assert derivative.units is not None
+    units, floor = derivative.units, floor_of(entry.problem)
+    half = len(units) // 2
     return [
         Part(
             name="average over instance",
-            statement=f"LDS of the mean of {SEEDS[entry.problem]} derivatives less the "
-            "mean LDS of each, on outputs averaged over seeds: above 0",
-            interval=interval_of(average - single),
+            statement=f"LDS of the mean of {half} derivatives less the mean LDS of "
+            f"each, on outputs averaged over {half} other seeds: above 0",
+            interval=_gain(units, outputs).interval(),
             tolerance=(0.0, None),
         ),
         Part(
             name="same seed over another",
             statement="LDS of a seed's derivative on that seed's own models less on "
             "another's: above 0",
-            interval=interval_of(same - cross),
+            interval=_same_less_other(units, outputs).interval(),
             tolerance=(0.0, None),
         ),
         Part(
             name="the average is good",
-            statement=f"its LDS over the ceiling ({ceiling:.3f}), at least "
-            f"{GOOD[entry.problem]}",
-            interval=scored.mean.over(ceiling),
-            tolerance=(GOOD[entry.problem], None),
+            statement="LDS of the mean on outputs of other seeds, over the ceiling of "
+            "these and over the root of its own reliability (what ever more seeds "
+            f"would reach): at least {floor}",
+            interval=_limit(units, outputs).interval(),
+            tolerance=(floor, None),
         ),
     ]
 
 
-def _of_the_response(
-    derivative: Attribution, outputs: SubsetOutputs, counts: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return mean LDS of the average and of single seeds, the sample first."""
-    assert derivative.units is not None
-    sides = [outputs.weights @ unit for unit in (derivative.scores, *derivative.units)]
-    found = rank_correlations(sides, outputs.mean_outputs(), counts).mean(2)
-    return found[0], _over_seeds(found[1:])
+def _gain(
+    units: Float[Tensor, "seeds train targets"], outputs: SubsetOutputs
+) -> Jackknifed:
+    """Return the LDS of the mean of half the derivatives less their mean LDS."""
+
+    def statistic(some: Tensor, others: Tensor, sets: Tensor) -> Tensor:
+        sides = [outputs.weights @ unit for unit in (some.mean(0), *some)]
+        found = rank_correlations(sides, others.mean(1), sets).mean(2)
+        return found[0] - found[1:].mean(0)
+
+    return _both_ways(statistic, units, outputs.outputs)
 
 
-def _of_each_seed(
-    derivative: Attribution, outputs: SubsetOutputs, counts: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return mean LDS on each seed's outputs: by its own derivative, by another's."""
-    assert derivative.units is not None
-    same, cross = [], []
-    for place, own in enumerate(derivative.units):
-        pair = own, derivative.units[place - 1]
-        sides = [outputs.weights @ unit for unit in pair]
-        found = rank_correlations(sides, outputs.outputs[:, place], counts).mean(2)
-        same.append(found[0])
-        cross.append(found[1])
-    return _over_seeds(torch.stack(same)), _over_seeds(torch.stack(cross))
+def _both_ways(
+    statistic: Statistic,
+    units: Float[Tensor, "seeds train targets"],
+    trained: Float[Tensor, "subsets seeds targets"],
+) -> Jackknifed:
+    """Return the mean of half the derivatives on the other half's outputs, and back.
 
-
-def _over_seeds(values: Tensor) -> Tensor:
-    """Return the mean over seeds [seeds, samples], drawn anew in all but the first.
-
-    The same seeds are drawn whatever the values, so that differences stay paired.
+    On outputs of its own seeds a mean would predict their noise. A seed left out is
+    left out as a derivative and as outputs.
     """
-    n_seeds, n_samples = values.shape
-    counts = as_is_and_resampled(n_seeds, 1, draws=n_samples - 1, seed=1)
-    return (counts * values.T).mean(1)
+    half = len(units) // 2
+    first, second = "first seeds", "second seeds"
+    there = jackknifed(
+        statistic, units[:half], trained[:, half:], names=(first, "subsets", second)
+    )
+    back = jackknifed(
+        statistic, units[half:], trained[:, :half], names=(second, "subsets", first)
+    )
+    return combined((0.5, there), (0.5, back))
+
+
+def _same_less_other(
+    units: Float[Tensor, "seeds train targets"], outputs: SubsetOutputs
+) -> Jackknifed:
+    """Return mean LDS on each seed's outputs: by its own derivative less by another's.
+
+    All pairs of seeds. A seed is left out on both sides at once.
+    """
+    sides = [outputs.weights @ unit for unit in units]
+    sets = as_is_and_without_each(len(outputs.outputs))
+    scores = torch.stack([
+        rank_correlations(sides, trained, sets).mean(2)
+        for trained in outputs.outputs.unbind(1)
+    ])
+    found, every = _diagonal_less_rest(scores), torch.arange(len(units))
+    left = [
+        _diagonal_less_rest(scores[:, :, 0][every != k][:, every != k]) for k in every
+    ]
+    sources = {
+        "subsets": pseudo_values(found[0], found[1:]),
+        "seeds": pseudo_values(found[0], torch.stack(left)),
+    }
+    return Jackknifed(value=found[0].item(), sources=sources)
+
+
+def _diagonal_less_rest(scores: Tensor) -> Tensor:
+    """Return the mean of pairs of one seed less that of two, [seeds, seeds, ...]."""
+    n = len(scores)
+    same = scores.diagonal(dim1=0, dim2=1).sum(-1)
+    return same / n - (scores.sum((0, 1)) - same) / (n * (n - 1))
+
+
+def _limit(
+    units: Float[Tensor, "seeds train targets"], outputs: SubsetOutputs
+) -> Jackknifed:
+    """Return the LDS of the mean of half the derivatives without either side's noise.
+
+    Over the ceiling that the outputs' seeds set, and over the root of the rank
+    correlation of what both halves predict: they have as many seeds, so that is the
+    reliability of either.
+    """
+    weights = outputs.weights
+    # Of each seed its outputs and what its derivative predicts.
+    both = torch.cat([outputs.outputs, torch.einsum("si,uit->sut", weights, units)], 2)
+
+    def statistic(some: Tensor, others: Tensor, sets: Tensor) -> Tensor:
+        trained, again = others.chunk(2, 2)
+        predicted = [weights @ some.mean(0)]
+        scored = rank_correlations(predicted, trained.mean(1), sets).mean(2)[0]
+        reliable = rank_correlations(predicted, again.mean(1), sets).mean(2)[0]
+        ceiling = noise_ceiling(replace(outputs, outputs=trained), sets).mean(1)
+        # Where nothing is reliable there is no limit to speak of: not finite.
+        return scored / (ceiling * reliable.clamp_min(0).sqrt())
+
+    return _both_ways(statistic, units, both)
 
 
 def drawn(evidence: Evidence) -> tuple[Attribution, Attribution]:
@@ -145,12 +214,7 @@ CLAIM = Claim(
     ),
     source="The post; theory section 1 (F is an expectation over seeds)",
     expected=SUPPORTED,
-    entries=(
-        Entry(scale="M", problem="digits-sum", suite="thorough"),
-        Entry(scale="M", problem="digits-rough-count", suite="thorough"),
-        Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
-        Entry(scale="M", problem="cancer-network-count", suite="thorough"),
-    ),
+    entries=tuple(Entry(scale="M", problem=p, suite="thorough") for p in PROBLEMS),
     measure=measure,
     judge=judge,
     drawn=drawn,

@@ -1,14 +1,14 @@
-"""Small removals follow the derivative to first order, large ones less."""
+"""Weights lowered a little follow the derivative; whole removals do so less."""
 
-from math import hypot
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
-from dmtheory.agreement.lds import lds
-from dmtheory.agreement.resampling import as_is_and_resampled, interval_of
+from dmtheory.agreement.lds import rank_correlations
+from dmtheory.agreement.resampling import interval_of
 from dmtheory.agreement.subset_outputs import (
     SubsetOutputs,
     evaluation_of,
@@ -19,31 +19,39 @@ from dmtheory.designs.leave_out import LeaveKOut
 from dmtheory.designs.seeds import model_seeds
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
+from validation.lowered import Lowered
+from validation.pseudo_values import Jackknifed, combined, drawn_shares, jackknifed
 from validation.shared_seeds import SharedSeeds
 from validation.verdict import SUPPORTED, Part
 
 # Shares of the examples that are removed at once.
 SHARES = (0.01, 0.05, 0.2, 0.5)
 REMOVALS = {"V": 400, "M": 300}
-# Networks: seeds that all removals share, seeds of the derivative.
-REMOVAL_SEEDS, DERIVATIVE_SEEDS = 8, 40
-# Without an example the fit at it is worse by 1/(1-h): removals exceed first order,
-# three digits of 300 at once by three tenths.
-SMALL = {
-    "breast-cancer-sum": (0.95, 1.2),
-    "diabetes-sum": (0.95, 1.2),
-    "digits-count": (1.1, 1.45),
-    "cancer-network-sum": (0.95, 1.35),
-    "cancer-network-count": (0.95, 1.35),
+# Networks: seeds that all removals share, seeds of the derivative. Those of removals
+# decide how well the fall of the LDS is known: more where they cost little.
+REMOVAL_SEEDS = {
+    "digits-count": 8,
+    "cancer-network-sum": 20,
+    "cancer-network-count": 20,
 }
+DERIVATIVE_SEEDS = 40
+# What is taken off the weights of the smallest sets, where first order is the truth:
+# least squares changes by g t/(1 - t h), h < 1 the leverage, so a twentieth is off by
+# less than 1/.95 whatever the example. A tenth either way leaves as much again for
+# chance and is half of what a wrong scale of 1.25 does.
+LOWERED_BY = 0.05
+FIRST_ORDER = (0.9, 1.1)
 RANKED = {"V": 0.95, "M": 0.8}
+# Theory's range of use. Removed whole, effects exceed first order by 1/(1 - h). The
+# mean leverage is parameters over examples, .03 and .08 at V, so there they must lie
+# in it. A network has as many parameters as examples or more: nothing bounds h away
+# from 1, so of networks the range is told and not judged.
 USEFUL = (0.8, 1.2)
-# The least share at which the slope is useful; of networks it is reported.
-LEAST_SHARE = {"V": 0.05, "M": 0.0}
+LOWERED = "lowered"
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
-    """Differentiate at w = 1; retrain without random sets of several sizes."""
+    """Differentiate at w = 1; retrain without random sets, and with less of them."""
     name = entry.problem
     derivative = (
         laboratory.pathwise(name, at=1.0, n_seeds=DERIVATIVE_SEEDS)
@@ -58,7 +66,10 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
             n_models=REMOVALS[entry.scale],
             seed=100 * laboratory.experiment_seed("removals") + place,
         )
-        held_out[f"{share:g}"] = _removed(laboratory, name, design, derivative)
+        removed = _removed(laboratory, name, design, derivative)
+        held_out[f"{share:g}"] = removed
+        if place == 0:
+            held_out[LOWERED] = _lowered(laboratory, name, design, removed)
     return Evidence(
         estimates={"derivative": derivative},
         held_out=held_out,
@@ -75,96 +86,139 @@ def _removed(
     """
     if derivative.exact:
         return evaluation_of(laboratory.collected(name, design, "removals"))
-    seeds = model_seeds(design.seed, torch.arange(REMOVAL_SEEDS))
-    shared = SharedSeeds(subsets=design, training_seeds=tuple(seeds.tolist()))
-    responses = laboratory.collected(name, shared, "removals")
+    responses = laboratory.collected(name, _with_seeds(name, design), "removals")
     return evaluation_of_arrays(
         responses.weights(),
         responses.outputs,
         like=derivative,
         design=design,
-        n_replicates=REMOVAL_SEEDS,
+        n_replicates=REMOVAL_SEEDS[name],
+    )
+
+
+def _with_seeds(name: str, design: LeaveKOut) -> SharedSeeds:
+    seeds = model_seeds(design.seed, torch.arange(REMOVAL_SEEDS[name]))
+    return SharedSeeds(subsets=design, training_seeds=tuple(seeds.tolist()))
+
+
+def _lowered(
+    laboratory: Laboratory, name: str, design: LeaveKOut, removed: SubsetOutputs
+) -> SubsetOutputs:
+    """Return outputs with less weight on each set, by the seeds of its removal."""
+    every = design if removed.deterministic else _with_seeds(name, design)
+    responses = laboratory.collected(
+        name, Lowered(design=every, by=LOWERED_BY), "lowered weights"
+    )
+    return replace(
+        removed,
+        weights=1 - LOWERED_BY * (1 - removed.weights),
+        outputs=responses.outputs.unflatten(0, (-1, removed.n_seeds)),
     )
 
 
 def judge(evidence: Evidence, entry: Entry) -> list[Part]:
-    """Slope and rank for the smallest share; how both go with the share."""
+    """Slope at lowered weights, rank of removals; how both go with what is removed."""
     derivative = evidence.estimates["derivative"]
-    allowed = SMALL[entry.problem]
-    slopes = {
-        share: _slope(derivative, removals)
-        for share, removals in evidence.held_out.items()
-    }
     small, large = (f"{share:g}" for share in (SHARES[0], SHARES[-1]))
-    scores = {s: lds(derivative, evidence.held_out[s]).mean for s in (small, large)}
-    useful = [
-        float(share)
-        for share, slope in slopes.items()
-        if USEFUL[0] <= slope.low and slope.high <= USEFUL[1]
-    ]
-    fall = _difference(scores[small], scores[large])
-    return [
+    slopes = {
+        name: _slope_draws(derivative, outputs)
+        for name, outputs in evidence.held_out.items()
+    }
+    scores = {s: _lds(derivative, evidence.held_out[s], s) for s in (small, large)}
+    fall = combined((1.0, scores[small]), (-1.0, scores[large]))
+    parts = [
         Part(
-            name="slope, 1 % removed",
-            statement="F(1) - F(1 - 1_A) on sum_{i in A} dF/dw_i: in "
-            f"[{allowed[0]}, {allowed[1]}]",
-            interval=slopes[small],
-            tolerance=allowed,
+            name="slope, 1 % lowered by a twentieth",
+            statement="F(1) - F(1 - 1_A/20) on sum_{i in A} dF/dw_i/20: in "
+            f"[{FIRST_ORDER[0]}, {FIRST_ORDER[1]}]",
+            interval=interval_of(slopes[LOWERED]),
+            tolerance=FIRST_ORDER,
         ),
         Part(
             name="rank, 1 % removed",
             statement=f"LDS over removals, at least {RANKED[entry.scale]}",
-            interval=scores[small],
+            interval=scores[small].interval().clipped(-1.0, 1.0),
             tolerance=(RANKED[entry.scale], None),
         ),
         Part(
             name="LDS falls with the share",
             statement=f"from {small} to {large} of the examples",
-            interval=fall,
+            interval=fall.interval(),
             tolerance=(0.0, None),
         ),
         Part(
-            name="where it is of use",
-            statement="largest share whose slope lies in [.8, 1.2], at least "
-            f"{LEAST_SHARE[entry.scale]}",
-            interval=Interval.exact(max(useful, default=0.0)),
-            tolerance=(LEAST_SHARE[entry.scale], None),
+            name="whole removals exceed it",
+            statement="slope at 1 % removed less that at 1 % lowered by a twentieth: "
+            f"above 0, since fits are worse without. {_of_use(slopes)}",
+            interval=interval_of(slopes[small] - slopes[LOWERED]),
+            tolerance=(0.0, None),
             headline=False,
         ),
     ]
+    if entry.scale == "V":
+        useful = Part(
+            name="slope, 1 % removed",
+            statement="F(1) - F(1 - 1_A) on sum_{i in A} dF/dw_i: in [.8, 1.2]",
+            interval=interval_of(slopes[small]),
+            tolerance=USEFUL,
+            headline=False,
+        )
+        parts.append(useful)
+    return parts
 
 
-def _difference(one: Interval, other: Interval) -> Interval:
-    """Return the interval of a difference of two independent numbers.
-
-    References:
-        Zou and Donner 2008, Construction of confidence limits about effect measures.
-    """
-    value = one.value - other.value
-    below = hypot(one.value - one.low, other.high - other.value)
-    above = hypot(one.high - one.value, other.value - other.low)
-    return Interval(value, value - below, value + above)
+def _of_use(slopes: dict[str, Tensor]) -> str:
+    """Return the slope of every share removed, and which lie in the range of use."""
+    found = {f"{share:g}": interval_of(slopes[f"{share:g}"]) for share in SHARES}
+    told = ", ".join(f"{slope.value:.2f} at {share}" for share, slope in found.items())
+    useful = [share for share, slope in found.items() if _inside(slope)]
+    return f"Of shares removed: {told}; in [.8, 1.2]: {', '.join(useful) or 'none'}"
 
 
-def _slope(derivative: Attribution, removals: SubsetOutputs) -> Interval:
+def _inside(slope: Interval) -> bool:
+    return USEFUL[0] <= slope.low and slope.high <= USEFUL[1]
+
+
+def _lds(derivative: Attribution, removals: SubsetOutputs, share: str) -> Jackknifed:
+    """Return the mean LDS over targets, of which every seed and set can be left out."""
+    # Refuses the scores of another problem, or of the same seeds.
+    removals.predicted(derivative)
+    removals.check_outputs_vary()
+
+    def statistic(units: Tensor, outputs: Tensor, sets: Tensor) -> Tensor:
+        predicted = removals.weights @ units.mean(0)
+        return rank_correlations([predicted], outputs.mean(1), sets).mean(2)[0]
+
+    names = ("derivative", f"subsets at {share}", f"seeds at {share}")
+    return jackknifed(statistic, _units_of(derivative), removals.outputs, names=names)
+
+
+def _units_of(derivative: Attribution) -> Float[Tensor, "seeds train targets"]:
+    return derivative.scores[None] if derivative.units is None else derivative.units
+
+
+def _slope_draws(
+    derivative: Attribution, removals: SubsetOutputs
+) -> Float[Tensor, " samples"]:
     """Return the slope of outputs on predictions over removals, pooled over targets.
 
     Errors in variables: halves of the derivative's seeds in the denominator. Removals,
-    their seeds and the derivative's are drawn anew together.
+    their seeds and the derivative's are drawn anew together, alike for as many of them:
+    of the same sets and seeds, draws are paired. The first is the sample itself.
     """
-    units = derivative.scores[None] if derivative.units is None else derivative.units
+    units = _units_of(derivative)
     predicted = _centred(torch.einsum("si,uit->ust", removals.weights, units))
     trained = _centred(removals.outputs.transpose(0, 1))
     middle = max(1, len(units) // 2)
     first, second = predicted[:middle], predicted[-middle:]
     one, two, seeds, sets = (
-        as_is_and_resampled(n, 1, seed=place) / n
+        drawn_shares(n, place)
         for place, n in enumerate((middle, middle, len(trained), removals.n_units))
     )
     rises = _drawn_products(first, one, trained, seeds)
     rises = (rises + _drawn_products(second, two, trained, seeds)) / 2
     squares = _drawn_products(first, one, second, two)
-    return interval_of((sets * rises).sum(1) / (sets * squares).sum(1))
+    return (sets * rises).sum(1) / (sets * squares).sum(1)
 
 
 def _drawn_products(
@@ -192,8 +246,9 @@ CLAIM = Claim(
     id="taylor-corollary",
     title="Small removals follow the derivative",
     statement=(
-        "Removing a few examples changes the output by the sum of their derivatives at "
-        "w = 1, to first order; the prediction degrades with the share removed."
+        "Less weight on a few examples changes the output by the sum of their "
+        "derivatives at w = 1, to first order; removed whole, they are ranked by it, "
+        "the worse the larger the share removed."
     ),
     source="The post's corollary; theory 3.3",
     expected=SUPPORTED,
