@@ -1,6 +1,7 @@
 """Checks at the boundary: one line that names argument, expectation and value."""
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,16 @@ def check_positive(value: float, name: str) -> None:
 
 
 def check_at_least(value: int, least: int, name: str) -> None:
-    """Raise ValueError unless value >= least."""
+    """Raise unless value is a whole number >= least.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is smaller.
+    """
+    if not isinstance(value, Integral):
+        raise TypeError(
+            f"{name} must be a whole number of at least {least}, got {value!r}"
+        )
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 

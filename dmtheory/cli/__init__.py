@@ -10,8 +10,13 @@ from dmtheory.cli.interchange import export_command, import_command
 from dmtheory.cli.study import study_command
 from dmtheory.console import run_command
 
+_STATUSES = (
+    "Exit status: 0 done; 1 done, and a store is unsound, a property does not hold or "
+    "a file is bad; 2 wrong input, in one line; 130 interrupted, nothing half-written."
+)
 
-@click.group(no_args_is_help=True)
+
+@click.group(no_args_is_help=True, epilog=_STATUSES)
 @click.version_option(package_name="dmtheory")
 def cli() -> None:
     """Datamodels, response derivatives and influence for one training procedure."""

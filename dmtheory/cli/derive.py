@@ -42,7 +42,9 @@ from dmtheory.responses.collect import Progress
     "average over subsets.",
 )
 @click.option(
-    "--coordinates", type=int, help="Examples or groups, drawn at random; else all."
+    "--coordinates",
+    type=options.COUNT,
+    help="Examples or groups, drawn at random; else all.",
 )
 @click.option("--step", type=float, help="Difference step; 0.05 by default.")
 @click.option("--steps", help="A ladder of steps, such as 0.2,0.1,0.05.")
@@ -53,11 +55,15 @@ from dmtheory.responses.collect import Progress
 )
 @click.option(
     "--seeds",
-    type=int,
+    type=options.COUNT,
     help="Training seeds, at bernoulli:P units of subsets; 20, of pathwise 10.",
 )
-@click.option("--groups", type=int, help="Move this many random groups of examples.")
-@click.option("--pairs", type=int, help="Pairs of directions; twice the examples.")
+@click.option(
+    "--groups", type=options.COUNT, help="Move this many random groups of examples."
+)
+@click.option(
+    "--pairs", type=options.COUNT, help="Pairs of directions; twice the examples."
+)
 @click.option(
     "--law",
     type=click.Choice(["rademacher", "gaussian", "sparse"]),
@@ -74,7 +80,7 @@ from dmtheory.responses.collect import Progress
     type=click.Choice(MODES),
     help="Of pathwise: by targets or by examples; the fewer of them.",
 )
-@click.option("--memory", type=int, help="MiB that pathwise may take; 128.")
+@click.option("--memory", type=options.COUNT, help="MiB that pathwise may take; 128.")
 @click.option(
     "--by",
     type=click.Choice(WAYS),

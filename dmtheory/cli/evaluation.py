@@ -35,11 +35,18 @@ from dmtheory.responses.responses import load_responses
 @click.option("--design", help="Law of the masks, if rows come in pairs or blocks.")
 @click.option(
     "--replicates",
+    type=options.COUNT,
     default=1,
     show_default=True,
     help="Consecutive rows of the arrays that are seeds of one mask.",
 )
-@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws.")
+@click.option(
+    "--draws",
+    type=options.COUNT,
+    default=1000,
+    show_default=True,
+    help="Bootstrap draws.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the resampling.")
 @options.as_json
 def lds_command(

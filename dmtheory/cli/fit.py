@@ -17,6 +17,7 @@ from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.designs.base import SubsetDesign
 from dmtheory.designs.describe import parse_design
+from dmtheory.engines.devices import parse_devices
 from dmtheory.files import load_attribution, load_matrix
 from dmtheory.responses.collect import collect
 from dmtheory.responses.store import read_store
@@ -33,7 +34,13 @@ from dmtheory.responses.store import read_store
     "leave-k-out:K, pairs, antithetic:P or blocks:N; with --problem bernoulli:0.5 by "
     "default.",
 )
-@click.option("--models", default=2000, show_default=True, help="Models to train.")
+@click.option(
+    "--models",
+    type=options.COUNT,
+    default=2000,
+    show_default=True,
+    help="Models to train.",
+)
 @click.option(
     "--estimator",
     type=click.Choice(["difference", "ols", "ridge", "lasso"]),
@@ -48,6 +55,12 @@ from dmtheory.responses.store import read_store
 )
 @click.option("--penalties", help="Candidates for ridge or lasso, such as 0.1,0.01.")
 @click.option("--prior", type=options.FILE, help="Scores to shrink toward (.npz).")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Where a store is regressed: cpu, cuda or cuda:1.",
+)
 @options.normalisation
 @options.seed(0)
 @options.out
@@ -63,6 +76,7 @@ def fit(
     errors: str,
     penalties: str | None,
     prior: Path | None,
+    device: str,
     normalisation: Any,
     seed: int,
     out: Path,
@@ -80,12 +94,15 @@ def fit(
         raise click.UsageError(
             "give one of --store, --problem, or --masks with --outputs"
         )
+    if device != "cpu" and store is None:
+        raise click.UsageError("device is for --store: give --store")
     chosen: dict[str, Any] = {
         "estimator": _estimator(estimator, errors, penalties, prior is not None),
         "prior": None if prior is None else load_attribution(prior),
     }
     if store is not None:
-        options.save(fit_datamodel(read_store(store), **chosen), out, as_json)
+        fitted = fit_datamodel(read_store(store), device=_one_of(device), **chosen)
+        options.save(fitted, out, as_json)
         return
     if problem is not None:
         law = parse_design(design or "bernoulli:0.5", n_models=models, seed=seed)
@@ -129,6 +146,14 @@ def _estimator(
     if name == "ridge":
         return Ridge(l2_penalties=values, errors=errors)
     return DifferenceOfMeans() if name == "difference" else OLS(errors=errors)
+
+
+def _one_of(name: str) -> str:
+    """Return the device of this name, of "cuda" the first."""
+    found = parse_devices(name)
+    if len(found) > 1 and name != "cuda":
+        raise click.UsageError(f"device must be one, got {name!r}")
+    return found[0]
 
 
 def _numbers(text: str) -> tuple[float, ...]:

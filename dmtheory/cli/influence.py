@@ -77,10 +77,10 @@ _MIB = 2**20
 @click.option("--tolerance", type=float, help="Of cg: largest residual; 1e-8.")
 @click.option(
     "--rank",
-    type=int,
+    type=options.COUNT,
     help=f"Of lanczos and nystroem, {_RANK}; of cg's preconditioner, none.",
 )
-@click.option("--depth", type=int, help="Of lissa: steps; 1000.")
+@click.option("--depth", type=options.COUNT, help="Of lissa: steps; 1000.")
 @click.option("--damping", default=0.0, show_default=True, help="In units of J.")
 @click.option(
     "--at",
@@ -89,10 +89,22 @@ _MIB = 2**20
     help="The point w = AT·1; FILE.npy, one weight an example; or bernoulli:P, an "
     "average over subsets.",
 )
-@click.option("--seeds", default=1, show_default=True, help="Models to average.")
-@click.option("--coordinates", type=int, help="Examples, drawn at random; else all.")
 @click.option(
-    "--memory", default=1024, show_default=True, help="MiB that a chunk may take."
+    "--seeds",
+    type=options.COUNT,
+    default=1,
+    show_default=True,
+    help="Models to average.",
+)
+@click.option(
+    "--coordinates", type=options.COUNT, help="Examples, drawn at random; else all."
+)
+@click.option(
+    "--memory",
+    type=options.COUNT,
+    default=1024,
+    show_default=True,
+    help="MiB that a chunk may take.",
 )
 @click.option("--store", help="Keep finished blocks here, to resume: a path or URL.")
 @options.normalisation

@@ -1,6 +1,7 @@
 """Options and helpers that commands share."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,47 @@ from dmtheory.files import load_matrix, save_attribution
 from dmtheory.responses.collect import Progress
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Count(click.ParamType):
+    """A whole number that is not below a least one."""
+
+    name = "count"
+
+    def __init__(self, least: int = 1) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the number."""
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.fail(f"must be a whole number, got {value!r}", param, ctx)
+        if number < self.least:
+            self.fail(f"must be at least {self.least}, got {number}", param, ctx)
+        return number
+
+
+COUNT = Count()
+
+
+class NewFile(click.Path):
+    """A file to write, refused before anything is trained if its folder is missing."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(
+                f"its folder must exist: mkdir -p {shlex.quote(str(path.parent))}",
+                param,
+                ctx,
+            )
+        return path
+
 
 problem = click.option(
     "--problem", required=True, help=f"{', '.join(PROBLEMS)}, or FILE.py:NAME."
@@ -37,7 +79,7 @@ def seed(default: int) -> Callable[[Any], Any]:
     )
 
 
-out = click.option("--out", type=FILE, required=True, help="File to write (.npz).")
+out = click.option("--out", type=NewFile(), required=True, help="File to write (.npz).")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

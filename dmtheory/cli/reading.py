@@ -67,7 +67,13 @@ def agree(a: Path, b: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("file", type=options.FILE)
 @click.option("--target", default="0", show_default=True, help="Label or number.")
-@click.option("--top", default=10, show_default=True, help="Examples of each kind.")
+@click.option(
+    "--top",
+    type=options.COUNT,
+    default=10,
+    show_default=True,
+    help="Examples of each kind.",
+)
 @options.as_json
 def show(file: Path, target: str, top: int, as_json: bool) -> None:
     """Print the most helpful and most harmful examples for a target.

@@ -37,16 +37,28 @@ _SUMMARISED = 16
     show_default=True,
     help="bernoulli:P, fixed-size:K, leave-k-out:K, pairs, antithetic:P or blocks:N.",
 )
-@click.option("--models", default=2000, show_default=True, help="Models to train.")
+@click.option(
+    "--models",
+    type=options.COUNT,
+    default=2000,
+    show_default=True,
+    help="Models to train.",
+)
 @click.option(
     "--replicates",
-    type=click.IntRange(min=1),
+    type=options.COUNT,
     default=1,
     show_default=True,
     help="Seeds a weight vector; two or more tell a score's ceiling.",
 )
 @click.option("--store", help="Folder or URL of the run.")
-@click.option("--block", default=256, show_default=True, help="Models a block.")
+@click.option(
+    "--block",
+    type=options.COUNT,
+    default=256,
+    show_default=True,
+    help="Models a block.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float64", "float32", "float16"]),
@@ -64,7 +76,7 @@ _SUMMARISED = 16
 @click.option("--address", help="Address of a Ray cluster; a local one by default.")
 @click.option(
     "--processes",
-    type=int,
+    type=options.COUNT,
     help="Trainings at a time: 1, or one a device, by default; with --engine ray "
     "Ray's workers, by default all that the cluster has places for.",
 )
@@ -144,7 +156,13 @@ def merge_command(out: str, stores: tuple[str, ...], as_json: bool) -> None:
 @click.command("verify")
 @click.argument("store")
 @click.option("--problem", help="To retrain rows; the store's own if it is ready.")
-@click.option("--rows", default=5, show_default=True, help="Rows to train again.")
+@click.option(
+    "--rows",
+    type=options.Count(least=0),
+    default=5,
+    show_default=True,
+    help="Rows to train again.",
+)
 @options.normalisation
 @options.seed(0)
 @options.as_json

@@ -296,8 +296,6 @@ def test_through_training_too(
         ),
         ("small", "--method implicit", "got Network: use Pathwise"),
         ("small", "--method averaged", "at must be a subset law for an averaged"),
-        ("small", "--method pathwise --seeds 0", "n_seeds must be at least 1, got 0"),
-        ("small", "--method pathwise --memory 0", "memory must be at least 1, got 0"),
     ],
 )
 def test_what_a_method_cannot_serve_is_one_line(

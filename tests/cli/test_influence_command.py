@@ -135,7 +135,7 @@ def test_stores_of_scores_and_of_responses_are_told_apart() -> None:
         (("--rank", "5"), "rank needs --solver cg or lanczos or nystroem, got auto"),
         (("--solver", "dense", "--depth", "5"), "depth needs --solver lissa, got"),
         (("--at", "nowhere"), "at must be a number, bernoulli:P or FILE.npy"),
-        (("--memory", "0"), "memory must be at least 1048576, got 0"),
+        (("--memory", "0"), "must be at least 1, got 0"),
         (("--solver", "woodbury"), "curvature must be a sum of outer products"),
     ],
 )
