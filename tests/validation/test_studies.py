@@ -315,14 +315,14 @@ def test_the_ceiling_is_that_of_one_seed_however_many_there_are() -> None:
 def test_the_axis_has_a_row_for_every_part_that_it_is_made_of() -> None:
     names = [part(n) for part in lds_axis.POINTS.values() for n in lds_axis.AXIS]
     names += lds_axis.OTHERS.values()
-    assert len(set(names)) == 16
+    assert len(set(names)) == 18
     parts = {
         name: {"value": 0.01 * i, "low": 0.01 * i - 0.1, "high": 0.01 * i + 0.1}
         for i, name in enumerate(names)
     }
     figure = lds_axis.axis(parts, "digits-sum", Interval(0.9, 0.88, 0.92))
     drawn = [x for kind in figure["dots"] for x in kind["x"]]
-    assert drawn == pytest.approx([0.01 * i for i in range(16)])
+    assert drawn == pytest.approx([0.01 * i for i in range(18)])
     assert figure["levels"][0]["x"] == 0.9
     assert figure["rows"][:4] == ["1 seed", "3 seeds", "10 seeds", "30 seeds"]
 
@@ -377,7 +377,8 @@ def test_curves_of_scores_count_the_trainings_of_priors() -> None:
         held_out,
         counts,
     )
-    prior = sample_efficiency.PRIOR_SEEDS[sample_efficiency.SIDES[best][2]]  # type: ignore
+    prior = sample_efficiency.prior_cost(best)
+    assert prior == 3 + sample_efficiency.PILOT
     assert [m for m, _ in found[best]] == [50 + prior]
     assert found[best][0][1].value == pytest.approx(1.0)
     assert [m for m, _ in found[plain]] == [50, 100]

@@ -26,7 +26,7 @@ from validation.cifar10.works import (
 )
 from validation.claim import Entry, Evidence
 from validation.claims import linear_enough
-from validation.claims.why_datamodels_win import SEEDS
+from validation.claims.why_datamodels_win import LAW, SEEDS, law_of
 
 # Of groups of images: theory, section 6, scale G.
 TOLERANCE = 0.15
@@ -119,6 +119,7 @@ def influences(rule: str) -> Callable[[Archive], Evidence]:
                 estimates[f"{place} at p, {max(SEEDS)} seed(s)"] = found
         return Evidence(
             estimates=estimates,
+            numbers={LAW: law_of(archive, GROUPS)},
             held_out={"held out": evaluation_of(archive.evaluation(GROUPS))},
             blocked=archive.blocked(GROUPS),
         )

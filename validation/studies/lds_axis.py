@@ -9,7 +9,7 @@ from dmtheory.agreement.resampling import centred_interval, resample_counts
 from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.theory.noise_laws import spearman_map
-from validation.claims.why_datamodels_win import SEEDS
+from validation.claims.why_datamodels_win import SEEDS, fixed_damping
 from validation.studies.study import (
     Json,
     Made,
@@ -34,6 +34,8 @@ POINTS = {
 }
 OTHERS = {
     "datamodel": "datamodel",
+    "fixed damping, w = 1": fixed_damping("1"),
+    "fixed damping, w = p·1": fixed_damping("p"),
     "derivative at p": "derivative at p",
     "gradient product": "gradient product at p",
     "permuted": "random scores",
@@ -56,6 +58,11 @@ def make(run: Run, _: str) -> Made:
         legend=(
             ("ceiling", "What no attribution can pass on outputs of one seed a subset"),
             ("n seeds", "Models, or subsets (at least 2), behind the influence"),
+            (
+                "fixed damping",
+                "Influence of 10 seeds with one damping at both points; elsewhere a "
+                "pilot chose it at each point",
+            ),
             (
                 "permuted",
                 "The datamodel's coefficients, their mean taken out, given to others",
