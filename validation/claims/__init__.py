@@ -6,6 +6,7 @@ from validation.claims import (
     bridge,
     convex_influence,
     counterfactual,
+    counterfactual_full_data,
     duplicates,
     fixed_size_design,
     influence_gap,
@@ -57,6 +58,7 @@ CLAIMS: dict[str, Claim] = {
         pathwise_vs_response,
         influence_gap,
         counterfactual,
+        counterfactual_full_data,
         leakage,
         subpopulations,
     )
