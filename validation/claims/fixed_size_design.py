@@ -1,7 +1,9 @@
 """Subsets of one size: what they identify, and how near Bernoulli subsets they are."""
 
 from dataclasses import replace
+from math import log
 
+import torch
 from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
@@ -15,14 +17,17 @@ from dmtheory.responses.collect import collect
 from dmtheory.theory import exhaustive
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
+from validation.counted_records import counted, of_half, of_one_half
 from validation.laboratory import Laboratory
 from validation.problems import resized
 from validation.relate import relate
 from validation.verdict import SUPPORTED, Part
 
 TOLERANCE = 1e-10
-# The gap to centred Bernoulli coefficients, times N over their size, stays below this.
-GAP_TIMES_N = 2.0
+# Nearer N^-1 than N^-1/2 or N^-3/2, the next powers that a rate is likely to have.
+EXPONENT = (-1.25, -0.75)
+# The same records in more copies, so that nothing but N changes.
+RECORDS, COPIES = 3, (12, 24, 48)
 SLOPE = (0.95, 1.05)
 SIZES = (6, 10, 14)
 
@@ -48,6 +53,14 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
         }
         for name, (side, scores) in rows.items():
             side[name] = _exactly(problem, scores, size / n_train, name)
+    records = resized(entry.problem, RECORDS)
+    for copies in COPIES:
+        found = counted(records, copies)
+        name = f"{found.n_train}, in copies"
+        estimates[f"fixed {name}"] = _exactly(records, of_half(found), 0.5, "fixed")
+        references[f"Bernoulli {name}"] = _exactly(
+            records, of_one_half(found), 0.5, "Bernoulli"
+        )
     return Evidence(estimates=estimates, references=references)
 
 
@@ -110,15 +123,11 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
     if entry.scale == "V":
         return _judge_measured(evidence)
     worst = {"sum": 0.0, "contrast": 0.0}
-    gaps = []
     for n_train in SIZES:
         fixed = evidence.estimates[f"fixed {n_train}"]
         worst["sum"] = max(worst["sum"], fixed.scores.sum(0).abs().max().item())
         contrast = evidence.references[f"contrast {n_train}"]
         worst["contrast"] = max(worst["contrast"], largest_error(fixed, contrast))
-        centred = evidence.references[f"Bernoulli {n_train}"].scores
-        gap = (fixed.scores - centred).norm() / centred.norm()
-        gaps.append(n_train * gap.item())
     return [
         exact_part(
             "what is fitted",
@@ -135,11 +144,25 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         ),
         Part(
             name="near centred Bernoulli",
-            statement=f"N times the relative gap, N = {SIZES}: bounded",
-            interval=Interval.exact(max(gaps)),
-            tolerance=(0.0, GAP_TIMES_N),
+            statement="exponent of the relative gap against N, which is "
+            f"{RECORDS} records in {COPIES} copies each: about -1",
+            interval=Interval.exact(_exponent(evidence)),
+            tolerance=EXPONENT,
         ),
     ]
+
+
+def _exponent(evidence: Evidence) -> float:
+    """Return the slope of log gap on log N; enumerated, so without an error."""
+    sizes = [RECORDS * copies for copies in COPIES]
+    gaps = []
+    for n_train in sizes:
+        fixed = evidence.estimates[f"fixed {n_train}, in copies"].scores
+        centred = evidence.references[f"Bernoulli {n_train}, in copies"].scores
+        gaps.append(log((fixed - centred).norm() / centred.norm()))
+    x = torch.tensor([log(n) for n in sizes], dtype=torch.float64)
+    x = x - x.mean()
+    return (x @ torch.tensor(gaps, dtype=torch.float64) / x.square().sum()).item()
 
 
 def _judge_measured(evidence: Evidence) -> list[Part]:

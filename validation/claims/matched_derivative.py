@@ -23,6 +23,7 @@ from dmtheory.theory.closed_forms import matched_slope_tolerance
 from dmtheory.theory.expansions import second_order_terms
 from validation.claim import Claim, Entry, Evidence
 from validation.laboratory import Laboratory
+from validation.own_streams import own_seed
 from validation.problems import resized
 from validation.relate import relate
 from validation.verdict import SUPPORTED, Part
@@ -59,15 +60,16 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
     slope = laboratory.derivative(entry.problem, at=p)
     estimates = {"datamodel": datamodel.restricted(slope.train_labels)}
     references = {"derivative": slope}
-    for n_train in _sizes(entry.problem)[:-1]:
+    for place, n_train in enumerate(_sizes(entry.problem)[:-1]):
         problem = resized(entry.problem, n_train)
         key = (entry.problem, n_train)
         estimates[f"datamodel {n_train}"] = laboratory.made(
             ("sized datamodel", *key),
-            partial(_datamodel, laboratory, problem, p),
+            partial(_datamodel, laboratory, problem, p, place),
         )
         references[f"derivative {n_train}"] = laboratory.made(
-            ("sized derivative", *key), partial(_derivative, laboratory, problem, p)
+            ("sized derivative", *key),
+            partial(_derivative, laboratory, problem, p, place),
         )
     if entry.problem in SIZES:
         references["expansion"] = _expanded(laboratory, entry, slope, p)
@@ -168,16 +170,21 @@ def _gain_of_terms(evidence: Evidence) -> Interval:
     return bootstrap([evidence.estimates["datamodel"], *sides], statistic)["gain"]
 
 
-def _datamodel(laboratory: Laboratory, problem: Problem, p: float) -> Attribution:
-    seed = laboratory.experiment_seed("masks")
+def _datamodel(
+    laboratory: Laboratory, problem: Problem, p: float, place: int
+) -> Attribution:
+    # Masks of one seed are nested over N; the exponent takes sizes as independent.
+    seed = own_seed(laboratory, "masks of a size", place)
     law = Bernoulli(p=p, n_models=MODELS_A_SIZE, seed=seed)
     return fit_datamodel(collect(problem, law, engine=laboratory.engine))
 
 
-def _derivative(laboratory: Laboratory, problem: Problem, p: float) -> Attribution:
+def _derivative(
+    laboratory: Laboratory, problem: Problem, p: float, place: int
+) -> Attribution:
     if problem.description.deterministic:
         return response_derivative(problem, FiniteDifference(step=3e-4 * p), at=p)
-    seed = laboratory.experiment_seed("derivative")
+    seed = own_seed(laboratory, "derivative of a size", place)
     return response_derivative(problem, Pathwise(n_seeds=NEURAL_SEEDS), at=p, seed=seed)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
 from dmtheory.problems.linear import LeastSquares
 from validation.claim import Claim, Entry, Evidence, exact_part
@@ -57,36 +56,32 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
         return [headline, correct]
     return [
         headline,
-        *_judge_first_order(removal, slope, posted, FIRST_ORDER[entry.scale]),
+        _judge_first_order(removal, slope, FIRST_ORDER[entry.scale]),
     ]
 
 
 def _judge_first_order(
-    removal: Attribution, slope: Attribution, posted: Interval, allowed: float
-) -> list[Part]:
+    removal: Attribution, slope: Attribution, allowed: float
+) -> Part:
+    """Return the part that puts the 1/N where it belongs.
+
+    dF/deps = N dF/dw is the same derivative in another unit, so this slope is the
+    posted one over N: it decides that the post is off by N, not by another factor.
+    """
     n_train = slope.n_train
-    near_one = (1 - allowed, 1 + allowed)
     # eps = -1/N removes: F(D) - F(D-i) ~ (1/N) dF/deps_i, with dF/deps = N dF/dw.
     epsilon = slope.in_unit("per_epsilon")
     predicted = replace(
         epsilon.scaled(1 / n_train), estimand=epsilon.estimand.in_unit("per_weight")
     )
-    return [
-        Part(
-            name="that slope over N",
-            statement=f"the post is off by N = {n_train}",
-            interval=posted.over(n_train),
-            tolerance=near_one,
-            headline=False,
-        ),
-        Part(
-            name="slope of the removal on (1/N) dF/deps",
-            statement="F(D-i) ~ F(D) - (1/N) dF/deps_i, to first order",
-            interval=relate(removal, predicted).slope,
-            tolerance=near_one,
-            headline=False,
-        ),
-    ]
+    return Part(
+        name="slope of the removal on (1/N) dF/deps",
+        statement="F(D-i) ~ F(D) - (1/N) dF/deps_i, to first order: the post is off by "
+        f"N = {n_train}",
+        interval=relate(removal, predicted).slope,
+        tolerance=(1 - allowed, 1 + allowed),
+        headline=False,
+    )
 
 
 def _leverages(
