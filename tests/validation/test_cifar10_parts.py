@@ -1,12 +1,15 @@
 """Parts of the CIFAR-10 suite on made-up numbers: claims on seeds, fits at scale."""
 
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
+from cifar10_stand_in import suite_in
+from rich.console import Console
 from samples import a_description, an_attribution, normal, responses_of
 
 from dmtheory.agreement.subset_outputs import evaluation_of_arrays
@@ -18,6 +21,8 @@ from dmtheory.designs import Bernoulli
 from validation.cifar10 import images
 from validation.cifar10.archive import Archive
 from validation.cifar10.at_scale import regress
+from validation.cifar10.attributions import PRODUCT, TRAK
+from validation.cifar10.command import _print_plan
 from validation.cifar10.needs import (
     lasso_need,
     product_need,
@@ -27,6 +32,7 @@ from validation.cifar10.needs import (
 )
 from validation.cifar10.seed_claim import claim
 from validation.cifar10.training import on_device
+from validation.cifar10.works import GROUPS, PAIRS, REGRESSION, SINGLE
 from validation.claim import Entry, Evidence
 from validation.verdict import Part
 
@@ -145,3 +151,17 @@ def test_needs_are_those_of_the_sizes() -> None:
 
 def test_products_are_timed_in_operations_a_second() -> None:
     assert 1e7 < products_a_second("cpu") < 1e14
+
+
+def test_the_plan_states_the_memory_of_what_takes_all_images(tmp_path: Path) -> None:
+    """Chunks of 4 GiB and hardly more, of sixty images; nobody counts trainings'."""
+    suite = suite_in(tmp_path / "run")
+    suite.ledger.speeds |= {GROUPS: 1.0, SINGLE: 1.0}
+    told = StringIO()
+    _print_plan(suite, 1e6, Console(file=told, width=200))
+    rows = told.getvalue().splitlines()
+    for name in (TRAK, PRODUCT):
+        assert any(name in row and "4.3 GB" in row for row in rows)
+    (regression,) = (row for row in rows if REGRESSION in row)
+    assert "GB" in regression
+    assert not any("GB" in row for row in rows if PAIRS in row)

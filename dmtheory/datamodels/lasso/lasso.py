@@ -56,9 +56,9 @@ class Lasso:
     sum) and one when it is stated. That is 2.4 GB at 10,000 examples. Where the rows
     are on a GPU, so are the matrices and the descent, with working copies besides (see
     `iter_lasso_path`). From 10,000 examples on, and with fewer models than half of
-    them, the models themselves take its place, in 1 byte an entry and at most 4 more in
-    the precision of fast products: 2.5 GB at 50,000 examples and 10,000 models. So wide
-    a problem is for a GPU: on a CPU take few targets, groups of examples as players, or
+    them, the models themselves take its place: 1 byte an entry of masks, and 4 to 6
+    more for fast products, 3.5 GB at 50,000 examples and 10,000 models. So wide a
+    problem is for a GPU: on a CPU take few targets, groups of examples as players, or
     `Ridge`.
 
     References:
