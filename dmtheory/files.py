@@ -47,7 +47,7 @@ def save_attribution(attribution: Attribution, path: Path) -> None:
         tensor: Tensor | None = getattr(attribution, name)
         if tensor is None or (name == "units" and tensor.nbytes > _MAX_UNIT_BYTES):
             continue
-        arrays[name] = tensor.numpy()
+        arrays[name] = tensor.cpu().numpy()
     header = {"format": FORMAT, **header_of(attribution)}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with whole_file(path) as partial, partial.open("wb") as file:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -33,6 +34,7 @@ def fit_datamodel(
     prior: Attribution | None = None,
     output: str = "output",
     problem: str | None = None,
+    device: torch.device | str = "cpu",
 ) -> Attribution:
     r"""Fit a linear datamodel f(S) ~ beta_0 + sum_{i in S} beta_i, a target.
 
@@ -52,6 +54,8 @@ def fit_datamodel(
         output: Name of the output function, when masks are given.
         problem: Name of the problem, when masks are given: only estimates of one
             problem can be compared.
+        device: Where the rows of an open store are made and regressed; responses and
+            arrays stay where they are.
 
     Returns:
         Scores in units of the raw mask, with the intercept, and with standard errors
@@ -65,7 +69,12 @@ def fit_datamodel(
         Ilyas et al. 2022, Datamodels, section 2.
     """
     regression = regression_of(
-        masks_or_responses, outputs, design=design, output=output, problem=problem
+        masks_or_responses,
+        outputs,
+        design=design,
+        output=output,
+        problem=problem,
+        device=device,
     )
     if prior is None:
         estimator = OLS() if estimator is None else estimator
@@ -76,7 +85,7 @@ def fit_datamodel(
             f"{type(estimator).__name__}"
         )
     toward = Shrinkage(
-        prior=_prior_scores(prior, regression),
+        prior=_prior_scores(prior, regression).to(regression.sample.shift.device),
         l2_penalties=None if estimator is None else estimator.l2_penalties,
     )
     fitted = attribution_of(regression, toward.fit(regression.sample), toward)
@@ -96,6 +105,7 @@ def regression_of(
     design: SubsetDesign | None = None,
     output: str = "output",
     problem: str | None = None,
+    device: torch.device | str = "cpu",
 ) -> Regression:
     """Return what `fit_datamodel` regresses; its `sample` goes to `estimator.fit`.
 
@@ -109,7 +119,7 @@ def regression_of(
                 "outputs and design come with the responses; leave them out"
             )
         if isinstance(masks_or_responses, ResponseStore):
-            return from_store(masks_or_responses)
+            return from_store(masks_or_responses, device=device)
         return from_responses(masks_or_responses)
     if design is None:
         raise TypeError(
