@@ -84,7 +84,10 @@ def export(run: Path, out: Path) -> None:
     help="Folder of the reference; by default the one that is committed.",
 )
 def reference(run: Path, out: Path) -> None:
-    """Make the committed reference of the folder RUN: a finished thorough run."""
+    """Make the committed reference of the folder RUN: a finished thorough run.
+
+    Example: python -m reports reference runs/thorough/latest
+    """
     with _one_line("the reference"):
         path = make_reference(run, out)
     click.echo(path)

@@ -16,10 +16,14 @@ def changes(claim: Json) -> tuple[str, ...]:
 
     Returns:
         Sentences, one a part with an interval and one for all exact numbers; empty
-        where nothing was measured. Of parts that only tell more, such as a score
-        that is reported, one counts them.
+        where nothing was measured. Of parts that only tell more one counts them;
+        of those that are not judged nothing is said.
     """
-    measured = [part for part in claim["parts"] if part["value"] is not None]
+    measured = [
+        part
+        for part in claim["parts"]
+        if part["value"] is not None and part.get("judged", True)
+    ]
     own = [part for part in measured if part.get("headline", True)]
     exact = [part for part in own if _is_exact(part)]
     sentences = [_sentence(part) for part in own if not _is_exact(part)]

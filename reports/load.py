@@ -69,6 +69,8 @@ _PART = {
     "passed": _Maybe(bool),
     # A part that is none tells more of the claim and is not its own statement.
     "headline": _MayLack(bool),
+    # One that is not judged is reported, and cannot fail.
+    "judged": _MayLack(bool),
 }
 _FIGURE = {
     "x": [_NUMBER],

@@ -176,8 +176,8 @@ def _parts(claim: Json) -> Table:
                 part["statement"],
                 format_interval(part["value"], part["low"], part["high"]),
                 format_range(*part["tolerance"]),
-                part["verdict"],
-                part["expected"],
+                part["verdict"] if part.get("judged", True) else "reported",
+                part["expected"] if part.get("judged", True) else NOTHING,
             )
             for part in claim["parts"]
         ),

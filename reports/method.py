@@ -102,7 +102,8 @@ _UNITS = Chapter(
         Note(
             name="Margin",
             words="The logit of the correct class less the log-sum-exp of the others: "
-            "positive where the prediction is right.",
+            "positive where the model gives that class more than half of the "
+            "probability.",
         ),
         Note(
             name="Normalisation",
@@ -157,7 +158,8 @@ _NOISE = Chapter(
             words="Least squares of b on a noisy a comes out too small. A slope here "
             "takes two independent halves of a, so that their noise cancels; the "
             "naive slope stands beside it. Correlations with errors taken out are "
-            "divided by the reliabilities of both sides.",
+            "divided by the square root of both sides' reliabilities: the shares of "
+            "their variances that are no noise.",
             tex=r"\frac{\langle a_1, b \rangle + \langle a_2, b \rangle}"
             r"{2 \langle a_1, a_2 \rangle}",
         ),

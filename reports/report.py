@@ -31,6 +31,17 @@ _MOST_HEADLINES = 3
 _LONGEST_ID = 120
 # What the report tells in its own way.
 _TOLD = ("claims", "cases", "studies", "environment")
+# What a run calls its statistics, of an estimate a on a reference b, in words.
+_STATISTICS = {
+    "slope": "slope, corrected for noise",
+    "naive slope": "slope by least squares, not corrected",
+    "pearson": "correlation",
+    "spearman": "correlation of ranks",
+    "disattenuated": "correlation, noise taken out",
+    "reliability a": "reliability of the estimate",
+    "reliability b": "reliability of the reference",
+    "corrected relative error": "relative error, noise taken out",
+}
 _LOG_AXES: dict[Any, LogAxes] = {None: "", False: "", True: "xy", "x": "x", "y": "y"}
 
 
@@ -247,7 +258,7 @@ def _entry(claim: Json, make_anchor: Callable[..., str]) -> Entry:
         else draw_scatter(scatter, name=make_anchor("f")),
         numbers=() if scatter is None else tuple(_numbers(scatter)),
         statistics={
-            name: found
+            _in_words(name): found
             for name, found in claim["statistics"].items()
             if not any(
                 part["name"] == name and part["value"] == found["value"]
@@ -255,6 +266,11 @@ def _entry(claim: Json, make_anchor: Callable[..., str]) -> Entry:
             )
         },
     )
+
+
+def _in_words(statistic: str) -> str:
+    plain = statistic.replace("_", " ")
+    return _STATISTICS.get(plain, plain)
 
 
 def _headlines(claim: Json) -> tuple[Headline, ...]:
