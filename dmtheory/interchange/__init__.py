@@ -46,6 +46,7 @@ from dmtheory.interchange.release import open_release, open_release_logits
 from dmtheory.interchange.release_weights import load_release_datamodel
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.scores import (
+    save_bergson_scores,
     save_datamodel_weights,
     save_feldman_zhang,
     save_kronfluence_scores,
@@ -126,6 +127,7 @@ __all__ = [
     "runs_of_responses",
     "save_arrays",
     "save_bergson",
+    "save_bergson_scores",
     "save_datamodel_weights",
     "save_datamodels_store",
     "save_dattri_lds",

@@ -15,6 +15,7 @@ from dmtheory.interchange.places import Location, Place
 from dmtheory.interchange.texts import read_json
 
 _NUMBERS = {"float16": "<f2", "float32": "<f4", "float64": "<f8", "bfloat16": "<u2"}
+PAIR = ("score", "written")
 _MOST = 2**40
 # Bytes of the file that are read at a time.
 _BYTES = 2**25
@@ -147,7 +148,7 @@ def _layout(info: Any, name: str) -> tuple[int, int, np.dtype[Any]]:
     counts = (n_rows, n_scores, parts[3])
     if any(type(n) is not int or not 0 < n < _MOST for n in counts):
         raise ValueError(f"{name} must count rows, scores and bytes, got {counts}")
-    wanted = [f"{kind}_{k}" for k in range(n_scores) for kind in ("score", "written")]
+    wanted = [f"{kind}_{k}" for k in range(n_scores) for kind in PAIR]
     names, formats, offsets, itemsize = parts
     kinds = set(formats[::2]) if isinstance(formats, list) else set()
     if (

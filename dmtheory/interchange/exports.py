@@ -16,6 +16,7 @@ from dmtheory.interchange.matrices import (
 )
 from dmtheory.interchange.runs import ImportedRuns
 from dmtheory.interchange.scores import (
+    save_bergson_scores,
     save_datamodel_weights,
     save_feldman_zhang,
     save_kronfluence_scores,
@@ -54,6 +55,7 @@ OF_SCORES: dict[str, Callable[[Attribution, Export], Lost]] = {
     ),
     "trak-scores": lambda a, e: save_trak_scores(a, e.out, e.experiment),
     "kronfluence-scores": lambda a, e: save_kronfluence_scores(a, e.out),
+    "bergson-scores": lambda a, e: save_bergson_scores(a, e.out),
     "feldman-zhang-influence": lambda a, e: save_feldman_zhang(a, e.out),
 }
 OF_RUNS: dict[str, Callable[[ImportedRuns, Export], Lost]] = {

@@ -16,7 +16,9 @@ HEADER = "dmtheory"
 def arrays_of(attribution: Attribution) -> dict[str, np.ndarray]:
     """Return the arrays that an attribution has, by name."""
     found = {name: getattr(attribution, name) for name in files.ARRAYS}
-    return {name: value.numpy() for name, value in found.items() if value is not None}
+    return {
+        name: value.cpu().numpy() for name, value in found.items() if value is not None
+    }
 
 
 def header_of(attribution: Attribution) -> str:

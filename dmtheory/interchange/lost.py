@@ -65,6 +65,7 @@ def lost_of_scores(attribution: Attribution, *carried: str) -> tuple[str, ...]:
         "intercept": attribution.intercept is not None,
         "seeds": bool(attribution.seeds),
         "method": bool(attribution.method),
+        "number of examples": attribution.n_train != len(attribution.scores),
     }
     return tuple(name for name, has in there.items() if has and name not in carried)
 

@@ -3,7 +3,7 @@
 import glob
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,7 @@ class Place:
         """Return whether there is a file."""
         if not self.is_remote:
             return self.local.is_file()
-        with self._reached() as (files, path):
-            return bool(files.isfile(path))
+        return self._told().get("type") == "file"
 
     def find(self, pattern: str) -> "list[Place]":
         """Return what this folder holds by a pattern such as "*/a.npz", by name."""
@@ -113,12 +112,12 @@ class Place:
         Raises:
             ValueError: If there is no file, or its server does not say its length.
         """
-        if not self.is_file():
-            raise ValueError(f"file must exist, got {self.path}")
-        if not self.is_remote:
+        if not self.is_remote and self.local.is_file():
             return self.local.stat().st_size
-        with self._reached() as (files, path):
-            size = files.size(path)
+        told = self._told() if self.is_remote else {}
+        if told.get("type") != "file":
+            raise ValueError(f"file must exist, got {self.path}")
+        size = told.get("size")
         if size is None:
             raise ValueError(
                 f"{self.path} must be served with its length: download the file"
@@ -158,6 +157,12 @@ class Place:
         if not self.is_remote:
             return self.local.open("rb")
         return io.BufferedReader(_Ranges(self, size), buffer_size=_BUFFER)
+
+    def _told(self) -> dict[str, Any]:
+        """Return what a server says of the place, nothing where there is none."""
+        with self._reached() as (files, path), suppress(FileNotFoundError):
+            return dict(files.info(path))
+        return {}
 
     @contextmanager
     def _reached(self) -> Iterator[tuple[Any, str]]:

@@ -1,5 +1,6 @@
 """Attributions as the score files of other libraries."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
+from dmtheory.interchange.bergson_scores import PAIR
 from dmtheory.interchange.kronfluence_files import ALL_MODULES
 from dmtheory.interchange.laws import FIXED_SIZE
 from dmtheory.interchange.lost import Lost, lost_of_scores, rounded
@@ -104,6 +106,41 @@ def save_feldman_zhang(attribution: Attribution, path: Path) -> Lost:
     scaled = attribution.in_unit("per_weight").scaled(n / (n - 1))
     values, change = _single(scaled)
     write_whole(path, lambda file: np.savez(file, influence=values.T))
+    return Lost(lost_of_scores(attribution), change)
+
+
+def save_bergson_scores(attribution: Attribution, folder: Path) -> Lost:
+    """Write `info.json` and `scores.bin`, in single precision, per weight.
+
+    A `config.yaml` says that a high score raises the output: bergson takes scores for
+    those of a loss.
+
+    Returns:
+        What was lost.
+    """
+    values, change = _single(attribution.in_unit("per_weight"))
+    n_rows, n_scores = values.shape
+    # Eight bytes a pair; the last three are never looked at.
+    pair = np.dtype([("score", "<f4"), ("written", "u1"), ("rest", "u1", (3,))])
+    rows = np.zeros(values.shape, dtype=pair)
+    rows["score"], rows["written"] = values, 1
+    stated = {
+        "names": [f"{kind}_{k}" for k in range(n_scores) for kind in PAIR],
+        "formats": ["float32", "bool"] * n_scores,
+        "offsets": [8 * k + at for k in range(n_scores) for at in (0, 4)],
+        "itemsize": 8 * n_scores,
+    }
+    info = {
+        "attribute_tokens": False,
+        "num_items": n_rows,
+        "num_rows": n_rows,
+        "num_scores": n_scores,
+        "dtype": stated,
+    }
+    config = "steps:\n- score:\n    score_cfg:\n      higher_is_better: false\n"
+    write_whole(folder / "scores.bin", rows.tobytes())
+    write_whole(folder / "config.yaml", config.encode())
+    write_whole(folder / "info.json", json.dumps(info, indent=2).encode())
     return Lost(lost_of_scores(attribution), change)
 
 

@@ -107,7 +107,7 @@ def write_store(folder: Path, runs: ImportedRuns) -> None:
 
 def write_runs(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    for run, mask in enumerate(fixed_size_masks(rng, 11, 8, 5)):
+    for run, mask in enumerate(fixed_size_masks(rng, 3, 8, 5)):
         kept, removed = np.flatnonzero(mask), np.flatnonzero(~mask)
         (folder / str(run)).mkdir(parents=True)
         np.savez(
