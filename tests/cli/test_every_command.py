@@ -82,8 +82,8 @@ def test_the_shell_completes_commands_options_and_values(
     assert values == ["plain,pathwise"]
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_their_script(
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_has_its_script(
     shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert f"_DMTHEORY_COMPLETE={shell}_source dmtheory >" in TEXT
