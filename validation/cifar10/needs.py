@@ -6,6 +6,8 @@ from functools import lru_cache
 
 import torch
 
+from dmtheory.datamodels.lasso.lasso import WIDE
+
 _DOUBLE = 8
 # Chunks of gradients or rows, with what is made of them on the way.
 _CHUNKS = 4 * 2**30
@@ -73,7 +75,7 @@ def lasso_need(*, n_models: int, n_train: int, n_targets: int) -> Need:
     """Return what the LASSO takes, by rows where models are few, else by the matrix."""
     coefficients = _DOUBLE * _DESCENT * n_train * n_targets
     rows = min(n_models, _ROWS) * n_train * _MAKING
-    if 2 * n_models < n_train:
+    if n_train >= WIDE and 2 * n_models < n_train:
         product = 4.0 * n_models * n_train * n_targets
         matrices = 7.0 * n_models * n_train + _CHUNKS
     else:

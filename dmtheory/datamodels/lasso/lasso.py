@@ -26,7 +26,7 @@ from dmtheory.datamodels.rows.sample import Sample
 
 # From so many examples on a Gram matrix is not made where half as many models are more
 # than there are.
-WIDE = 10_000
+WIDE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,11 @@ class Lasso:
     a penalty is chosen (one for the models fitted to, one for those held out, and their
     sum) and one when it is stated. That is 2.4 GB at 10,000 examples. Where the rows
     are on a GPU, so are the matrices and the descent, with working copies besides (see
-    `iter_lasso_path`). From 10,000 examples on, and with fewer models than half of
-    them, the models themselves take its place: 1 byte an entry of masks, and 4 to 6
-    more for fast products, 3.5 GB at 50,000 examples and 10,000 models. So wide a
-    problem is for a GPU: on a CPU take few targets, groups of examples as players, or
-    `Ridge`.
+    `iter_lasso_path`). From 20,000 examples on, and with fewer models than half of
+    them, the models themselves take its place: 1 byte an entry of masks, 4 to 6 more
+    for fast products and 1 GB at most, 4.5 GB at 50,000 examples and 10,000 models. So
+    wide a problem is for a GPU: on a CPU take few targets, groups of examples as
+    players, or `Ridge`.
 
     References:
         Tibshirani 1996; Ilyas et al. 2022, section 3.

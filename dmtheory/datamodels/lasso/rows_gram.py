@@ -23,8 +23,9 @@ from dmtheory.datamodels.rows.integers import doubled_integers
 from dmtheory.datamodels.rows.moments import Columns
 from dmtheory.datamodels.rows.sample import Sample
 
-# Entries of rows that are in float64 at a time, 128 MiB.
-_AT_ONCE = 2**24
+# Entries of rows that are made float64 at a time, 128 MiB, and up to which all rows are
+# kept so, 1 GiB: ill-conditioned problems end in that precision.
+_AT_ONCE, _KEPT = 2**24, 2**27
 
 
 class RowsGram:
@@ -59,6 +60,7 @@ class RowsGram:
         if sums_bfloat16(twice.device):
             self.precisions.insert(0, torch.bfloat16)
         self._copies: dict[torch.dtype, Tensor] = {}
+        self._whole: Tensor | None = None
         self._largest: float | None = None
 
     @property
@@ -128,7 +130,11 @@ class RowsGram:
         return [slice(k, k + size) for k in range(0, self.n_rows, size)]
 
     def _exact(self, part: slice) -> Float[Tensor, "some train"]:
-        return self._twice[part].double() / 2
+        if self._twice.numel() > _KEPT:
+            return self._twice[part].double() / 2
+        if self._whole is None:
+            self._whole = self._twice.double() / 2
+        return self._whole[part]
 
     def _copy(self, precision: torch.dtype) -> Tensor:
         """Return 2X, exact in each precision for small integers."""
