@@ -189,11 +189,13 @@ _VERDICTS = Chapter(
             name="stands",
             words="As expected also when all entries of the run are taken together. "
             "Every interval misses its truth now and then, and with many entries one "
-            "of them soon does. An entry's p-value is the chance that noise alone "
-            "brings its weakest part out as expected; shown is p as Holm's method "
-            "adjusts it to the number of entries. Those with at most 0.05 stand: "
-            "the probability that any entry stands which in truth is not as expected "
-            "is at most 5 %. Exact numbers have no noise, and p = 0.",
+            "of them soon does. A part's p-value is at most the chance that noise "
+            "brings it out as expected where in truth it is not; the entry's is that "
+            "of its weakest part, and shown is p as Holm's method adjusts it to the "
+            "number of entries. Those with at most 0.05 stand: the probability that "
+            "any entry stands which in truth is not as expected is at most 5 %. Exact "
+            "numbers have p = 0; an entry that is not as expected, or that missed a "
+            "wrong estimate, stands nowhere.",
         ),
         Note(
             name="wrong estimates",

@@ -87,7 +87,7 @@ def test_positive_is_helpful_for_all_three() -> None:
         target_labels=data.target_labels[:1],
     )
     mean = LeastSquares(data=one)
-    design = Bernoulli(p=0.5, n_models=400, seed=1)
+    design = Bernoulli(p=0.5, n_models=100, seed=1)
     for attribution in (
         fit_datamodel(dmtheory.collect(mean, design)),
         response_derivative(mean),

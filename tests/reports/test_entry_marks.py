@@ -21,6 +21,8 @@ STANDS, NOT = "stands", "does not stand"
 def judged(results: Json) -> Json:
     """The made-up run with what a run says of its entries taken together."""
     for claim in results["claims"]:
+        # Drawing takes longer than all else.
+        claim["figure"] = None
         p = 0.0 if claim["passed"] else 1.0
         if claim["id"] == "bridge":
             # As expected by its own interval alone.
