@@ -10,7 +10,10 @@ from made_up_release import write_release
 from test_datamodels_document import same
 from test_examples import blocks, commands, run
 
+from dmtheory import collect
+from dmtheory.catalogue import ready_problem
 from dmtheory.cli import cli
+from dmtheory.designs import FixedSize
 from dmtheory.files import load_attribution
 from dmtheory.interchange.formats import RUNS, SCORES
 
@@ -41,13 +44,21 @@ def test_the_commands_of_the_formats_run_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for line in commands((DOCS / "formats.md").read_text(encoding="utf-8")):
+    first, *others = commands((DOCS / "formats.md").read_text(encoding="utf-8"))
+    # The same as the first does, without a process of its own.
+    assert first == (
+        "dmtheory collect --problem diabetes-ridge --design fixed-size:175 "
+        "--models 120 --seed 1 --store run.zarr"
+    )
+    design = FixedSize(size=175, n_models=120, seed=1)
+    collect(ready_problem("diabetes-ridge"), design, store="run.zarr")
+    for line in others:
         invoked(line)
     assert "Leakage candidates" in (tmp_path / "report.md").read_text()
-    first, again = (
+    fitted, again = (
         load_attribution(tmp_path / name) for name in ("datamodel.npz", "again.npz")
     )
-    assert torch.equal(first.scores, again.scores)
+    assert torch.equal(fitted.scores, again.scores)
 
 
 def test_the_commands_of_the_release_run_on_a_small_one(

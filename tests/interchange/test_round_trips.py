@@ -131,7 +131,7 @@ Load = Callable[[Path], Attribution]
         (save_zarr, load_zarr, True),
     ],
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(drawn=drawn_attributions)
 def test_attributions_come_back(
     save: Save, load: Load, lossless: bool, drawn: dict[str, Any]
@@ -253,7 +253,7 @@ def agrees(found: ImportedRuns, runs: ImportedRuns, rounding: float = 0.0) -> No
     assert (y - outputs).abs().max().item() == rounding
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 99),
     rows=st.sampled_from([(0, 30), (3, 26), (0, 12)]),

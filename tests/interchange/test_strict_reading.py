@@ -268,7 +268,7 @@ def test_a_fit_of_imported_responses_names_their_law(tmp_path: Path) -> None:
 # Bytes changed at random: refused in one line, or read as what they then say.
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_changed_lists_tables_and_headers_are_refused_or_sound(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
