@@ -75,7 +75,16 @@ def side_of(data: dict[str, Any]) -> Side:
         words=words,
         tex=tex,
         conditions=conditions,
-        method=data["method"],
+        method=_counted(data["method"]),
+    )
+
+
+def _counted(text: str) -> str:
+    """Write "1 unit(s)" as "1 unit" and "20 unit(s)" as "20 units"."""
+    return re.sub(
+        r"(\d+) (\w+)\(s\)",
+        lambda found: f"{found[1]} {found[2]}{'' if found[1] == '1' else 's'}",
+        text,
     )
 
 

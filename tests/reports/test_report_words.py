@@ -46,6 +46,11 @@ def test_the_line_of_every_estimand_is_understood(
         mathml(tex)
 
 
+def test_counts_in_a_method_are_singular_or_plural() -> None:
+    data = {"role": "side", "text": "", "method": "step 0.1, 1 unit(s), 11 model(s)"}
+    assert side_of(data).method == "step 0.1, 1 unit, 11 models"
+
+
 SUBSETS, AVERAGE = Point("subsets", 0.3), Point("average", 0.3)
 FULL, HALF = Point("weights", 1.0), Point("weights", 0.5)
 
