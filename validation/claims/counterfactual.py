@@ -111,6 +111,7 @@ def _larger(evidence: Evidence) -> list[Part]:
             statement="mean fall of the output, minus that of removals by the other",
             interval=_least([table.difference(name, "datamodel", k) for name in names]),
             tolerance=(0.0, None),
+            over="targets",
         )
         for other, names in others.items()
         for k in (FEW, MANY)
@@ -158,6 +159,7 @@ def part_of_slope(
         statement=f"{statement}: in [{low}, {high}]",
         interval=slope,
         tolerance=tolerance,
+        over="targets",
         expected=expected,
     )
 
@@ -188,7 +190,10 @@ CLAIM = Claim(
     ),
     source="Ilyas et al. 2022, section 4.1; theory 2.1, 2.8 and 3.2",
     expected=SUPPORTED,
-    entries=(Entry(scale="M", problem="digits-sum", suite="thorough"),),
+    entries=(
+        Entry(scale="M", problem="digits-sum", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
+    ),
     measure=measure,
     judge=judge,
     drawn=drawn,

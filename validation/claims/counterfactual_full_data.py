@@ -81,6 +81,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             f"{one.high:.2f}]) to {MANY}, above 0",
             interval=growth,
             tolerance=(0.0, None),
+            over="targets",
             headline=False,
         ),
     ]

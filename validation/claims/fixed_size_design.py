@@ -208,6 +208,8 @@ CLAIM = Claim(
         Entry(scale="C", problem="tiny-ridge-sum"),
         Entry(scale="V", problem="diabetes-sum", suite="thorough"),
         Entry(scale="V", problem="breast-cancer-sum", suite="thorough"),
+        Entry(scale="V", problem="diabetes-count", suite="thorough"),
+        Entry(scale="V", problem="breast-cancer-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

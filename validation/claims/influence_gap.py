@@ -116,6 +116,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
                 *(evidence.numbers[f"{name}{end}"] for end in ("", " low", " high"))
             ),
             tolerance=(0.0, None),
+            judged=False,
             headline=False,
         )
         for name in TERMS
@@ -218,6 +219,7 @@ CLAIM = Claim(
         Entry(scale="M", problem="digits-count", suite="thorough"),
         Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
         Entry(scale="M", problem="cancer-network-count", suite="thorough"),
+        Entry(scale="V", problem="diabetes-sum", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

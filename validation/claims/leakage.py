@@ -106,18 +106,21 @@ def _recall(evidence: Evidence) -> list[Part]:
             "to 4, exact and noisy: not below influence's",
             interval=recall_difference(seen, others),
             tolerance=(0.0, None),
+            over="targets",
         ),
         Part(
             name="recall of exact copies",
             statement=f"by the datamodel: at least {RECALL}",
             interval=seen.mean_recall(exact),
             tolerance=(RECALL, None),
+            over="targets",
         ),
         Part(
             name="recall, minus the gradient product's",
             statement="above 0",
             interval=recall_difference(seen, found["gradient product"]),
             tolerance=(0.0, None),
+            over="targets",
             headline=False,
         ),
         Part(
@@ -126,6 +129,7 @@ def _recall(evidence: Evidence) -> list[Part]:
             f"{NEAR} of the median: above that of a random order",
             interval=nearby.mean_recall(),
             tolerance=(TOP / planted.data.n_train, None),
+            over="targets",
             headline=False,
         ),
     ]
@@ -138,6 +142,7 @@ def _fall(shares: Shares) -> Part:
         statement=f"from one copy to four (slopes over targets: {numbers})",
         interval=shares.fall,
         tolerance=(0.0, None),
+        over="targets",
     )
 
 

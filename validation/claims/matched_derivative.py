@@ -222,6 +222,8 @@ CLAIM = Claim(
         Entry(scale="M", problem="digits-count"),
         Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
         Entry(scale="M", problem="cancer-network-count", suite="thorough"),
+        Entry(scale="V", problem="breast-cancer-count", suite="thorough"),
+        Entry(scale="V", problem="diabetes-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

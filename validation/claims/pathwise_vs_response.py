@@ -186,6 +186,7 @@ CLAIM = Claim(
         Entry(scale="M", problem="digits-sum", suite="thorough"),
         Entry(scale="M", problem="digits-count", suite="thorough"),
         Entry(scale="M", problem="cancer-network-sum", suite="thorough"),
+        Entry(scale="M", problem="cancer-network-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

@@ -230,6 +230,7 @@ CLAIM = Claim(
         Entry(scale="C", problem="random-functions"),
         Entry(scale="V", problem="breast-cancer-sum"),
         Entry(scale="V", problem="diabetes-sum", suite="thorough"),
+        Entry(scale="V", problem="breast-cancer-count", suite="thorough"),
     ),
     measure=measure,
     judge=judge,

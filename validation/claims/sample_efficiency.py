@@ -187,6 +187,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             "no datamodel, these models held fixed (reported)",
             interval=interval_of(alone / ceiling),
             tolerance=(None, None),
+            judged=False,
             headline=False,
         ),
         *(

@@ -48,6 +48,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             "among all examples, minus that of the pixels: above 0",
             interval=found.difference("datamodel", "pixels"),
             tolerance=(0.0, None),
+            over="members",
         ),
         Part(
             name="above permuted coefficients",
@@ -55,12 +56,14 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             f"of {PERMUTATIONS}: above 0",
             interval=found.difference("datamodel", "permuted"),
             tolerance=(0.0, None),
+            over="members",
         ),
         Part(
             name="the index itself",
             statement=f"at least {RECOVERED}",
             interval=found.index("datamodel"),
             tolerance=(RECOVERED, None),
+            over="members",
         ),
         Part(
             name="members help their own",
@@ -68,6 +71,7 @@ def judge(evidence: Evidence, entry: Entry) -> list[Part]:
             "those of the other groups: above 0",
             interval=_own_minus_others(datamodel, planted),
             tolerance=(0.0, None),
+            over="members",
         ),
     ]
 

@@ -201,6 +201,7 @@ def _of_damping(evidence: Evidence) -> list[Part]:
                 fixed_damping(place),
             ),
             tolerance=(None, None),
+            judged=False,
             headline=False,
         )
         for place in ("1", "p")
