@@ -105,7 +105,7 @@ def _methods(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _call(method: ast.FunctionDef) -> str:
-    if any(ast.unparse(one) == "property" for one in method.decorator_list):
+    if any(ast.unparse(one).endswith("property") for one in method.decorator_list):
         return method.name
     given = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
     names = (one.arg for one in given if one.arg not in {"self", "cls"})
