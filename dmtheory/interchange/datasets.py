@@ -76,7 +76,13 @@ def save_zarr(attribution: Attribution, path: Path) -> Lost:
     # Zarr has no settled type of texts; labels are in the JSON of the attribute.
     plain = to_dataset(attribution).drop_vars(["train", "target"])
     with _new_store(path) as partial:
-        plain.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+        plain.to_zarr(
+            partial,
+            mode="w",
+            zarr_format=3,
+            consolidated=False,
+            encoding={name: {"compressors": [_checked_zstd()]} for name in plain},
+        )
     return Lost()
 
 
@@ -129,8 +135,19 @@ class ZarrRows:
         return tuple(self.array.shape)
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from start up to stop."""
-        return np.asarray(self.array[start:stop])
+        """Return the rows from start up to stop.
+
+        Raises:
+            ValueError: If a chunk is damaged.
+        """
+        try:
+            return np.asarray(self.array[start:stop])
+        # What decoding arbitrary bytes raises.
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{self.array.store_path} must hold sound chunks, but in rows {start} "
+                f"to {stop}: {reason(error)}"
+            ) from None
 
 
 def save_runs_zarr(runs: ImportedRuns, path: Path) -> Lost:
@@ -152,17 +169,20 @@ def save_runs_zarr(runs: ImportedRuns, path: Path) -> Lost:
                 shape=(runs.n_models, width),
                 chunks=(min(_CHUNK, runs.n_models), width),
                 dtype=dtype,
+                fill_value=missing,
+                compressors=[_checked_zstd()],
                 dimension_names=("models", axis),
             )
-            for name, width, dtype, axis in (
-                ("masks", runs.n_train, "bool", "train"),
-                ("outputs", len(runs.columns), "float64", "targets"),
+            # A chunk that is not there is read as what no mask and no output is.
+            for name, width, dtype, missing, axis in (
+                ("masks", runs.n_train, "uint8", 255, "train"),
+                ("outputs", len(runs.columns), "float64", np.nan, "targets"),
             )
         }
         done = 0
         for numbers, masks, outputs in runs.blocks():
             rows = slice(done, done + len(numbers))
-            made["masks"][rows] = masks.astype(np.bool_)
+            made["masks"][rows] = masks.astype(np.uint8)
             made["outputs"][rows] = outputs
             done = rows.stop
     return Lost(lost_of_runs(runs, "tags"))
@@ -201,6 +221,13 @@ def open_runs_zarr(
             f"{place} must be a zarr store of masks and outputs: {reason(error)}"
         ) from None
     return replace(found, tags=tags)
+
+
+def _checked_zstd() -> Any:
+    """Return zarr's compressor with a checksum of what it compressed."""
+    from zarr.codecs import ZstdCodec
+
+    return ZstdCodec(level=0, checksum=True)
 
 
 @contextmanager

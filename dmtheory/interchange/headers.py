@@ -7,6 +7,7 @@ import torch
 
 from dmtheory import files
 from dmtheory.attribution import Attribution
+from dmtheory.checks import check_finite
 from dmtheory.interchange.reasons import reason
 
 # The header's name in a file that holds others' too.
@@ -36,6 +37,8 @@ def attribution_from(
     """
     try:
         tensors = {key: torch.from_numpy(np.array(v)) for key, v in arrays.items()}
+        if "intercept" in tensors:
+            check_finite(tensors["intercept"], "intercept")
         return files.attribution_from(tensors, json.loads(header or ""))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(

@@ -73,7 +73,9 @@ def save_parquet(attribution: Attribution, path: Path) -> Lost:
     if attribution.intercept is not None:
         texts["intercept"] = attribution.intercept.numpy().astype("<f8").tobytes().hex()
     table = arrow.table(columns).replace_schema_metadata(texts)
-    write_whole(path, lambda file: parquet.write_table(table, file))
+    write_whole(
+        path, lambda file: parquet.write_table(table, file, write_page_checksum=True)
+    )
     return Lost(("units",) if attribution.units is not None else ())
 
 
@@ -90,7 +92,7 @@ def load_parquet(location: Location | Place) -> Attribution:
     arrow, parquet = _arrow()
     try:
         with Place.of(location).open() as file:
-            table = parquet.read_table(file)
+            table = parquet.read_table(file, page_checksum_verification=True)
         texts = {
             k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()
         }

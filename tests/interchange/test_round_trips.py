@@ -362,6 +362,66 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
             load(tmp_path / "nothing")
 
 
+def spoilt(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    else:
+        middle = len(content) // 2
+        changed = bytes([content[middle] ^ 1])
+        path.write_bytes(
+            {
+                "cut": content[:-3],
+                "flipped": content[:middle] + changed + content[middle + 1 :],
+                "empty": b"",
+                "zeros": bytes(len(content)),
+            }[how]
+        )
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "zeros", "missing"])
+def test_no_chunk_is_taken_for_another(tmp_path: Path, how: str) -> None:
+    """A chunk that is not there would else be read as zeros."""
+    runs = some_runs(n_models=600)
+    save_runs_zarr(runs, tmp_path / "runs")
+    for chunk in ("masks/c/1/0", "outputs/c/2/0"):
+        path = tmp_path / "runs" / chunk
+        sound = path.read_bytes()
+        spoilt(path, how)
+        with pytest.raises(ValueError, match="must") as found:
+            open_runs_zarr(tmp_path / "runs").all_rows()
+        assert "\n" not in str(found.value)
+        path.write_bytes(sound)
+    agrees(open_runs_zarr(tmp_path / "runs"), runs)
+    made = a_datamodel()
+    save_zarr(made, tmp_path / "scores")
+    for chunk in ("scores/c/0/0", "intercept/c/0"):
+        path = tmp_path / "scores" / chunk
+        sound = path.read_bytes()
+        spoilt(path, how)
+        with pytest.raises(ValueError, match="scores must"):
+            load_zarr(tmp_path / "scores")
+        path.write_bytes(sound)
+    same(load_zarr(tmp_path / "scores"), made, Lost())
+
+
+def test_no_number_of_a_table_changes_unnoticed(tmp_path: Path) -> None:
+    made, path = a_datamodel(), tmp_path / "table.parquet"
+    save_parquet(made, path)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 29):
+        changed = bytes([content[place] ^ 1])
+        path.write_bytes(content[:place] + changed + content[place + 1 :])
+        try:
+            found = load_parquet(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert torch.equal(found.scores, made.scores)
+    assert refused > 20
+
+
 def test_own_responses_are_exported(tmp_path: Path) -> None:
     outputs = torch.randn(40, 3, dtype=torch.float64)
     outputs[7] = torch.nan
