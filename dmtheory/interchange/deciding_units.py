@@ -6,7 +6,7 @@ Where they contradict one another nothing is decided.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from dmtheory.interchange.units_of_weights import (
 _SURE = 4.0
 _NORMAL_95 = 1.959964
 _FEWEST = 10
+# Predictions that are held at a time.
+_ENTRIES = 2**23
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +66,46 @@ class UnitsChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """How one reading predicts, over masks.
+class _Sums:
+    """How one reading predicts, summed over targets.
 
     Attributes:
-        error: Squared error of each mask, its rows' mean, summed over targets.
-        slope: Slope of outputs on predictions, pooled within targets.
-        level: Squared mean residual, in units of its sampling variance.
+        error: Squared error of each mask, its rows' mean.
+        spread: The same of the targets' means in place of predictions.
+        products: Products of outputs and predictions, less their means.
+        squares: Squares of predictions less their means.
+        off: Squared mean residuals.
+        sampling: Their sampling variances.
     """
 
     error: Float[Tensor, " masks"]
-    slope: float
-    level: float
+    spread: Float[Tensor, " masks"]
+    products: Tensor
+    squares: Tensor
+    off: Tensor
+    sampling: Tensor
+
+    def plus(self, other: "_Sums") -> "_Sums":
+        """Return the sums over the targets of both."""
+        return _Sums(**{
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in fields(_Sums)
+        })
+
+    @property
+    def r_squared(self) -> float:
+        """Pooled R^2."""
+        return 1.0 - float(self.error.mean() / self.spread.mean())
+
+    @property
+    def slope(self) -> float:
+        """Slope of outputs on predictions, pooled within targets."""
+        return float(self.products / self.squares.clamp_min(1e-300))
+
+    @property
+    def level(self) -> float:
+        """Squared mean residual, in units of its sampling variance."""
+        return float(self.off / self.sampling.clamp_min(1e-300))
 
 
 def decide_units(
@@ -104,21 +134,17 @@ def decide_units(
         ValueError: If neither predicts better than the mean, so that the files cannot
             belong together, or the rows do not tell the two apart, or tell two things.
     """
-    readings = {RAW: (weight, bias), STANDARDISED: raw_units(weight, bias, by)}
-    numbers = held_out.numbers
-    outputs = torch.from_numpy(held_out.read_outputs(numbers))
-    predicted, group = _predictions(held_out, list(readings.values()))
-    n_masks = int(group[-1]) + 1
+    judged: dict[str, _Sums] = {}
+    for part in torch.arange(len(bias)).split(max(1, _ENTRIES // held_out.n_models)):
+        some = replace(held_out, columns=held_out.columns[part.numpy()])
+        for name, sums in _judged(weight[:, part], bias[part], some, by).items():
+            judged[name] = judged[name].plus(sums) if name in judged else sums
+    n_masks, scale = len(judged[RAW].error), judged[RAW].spread.mean()
     if n_masks < _FEWEST:
         raise ValueError(
             f"held_out must hold at least {_FEWEST} masks to tell units, got {n_masks}"
         )
-    judged = {
-        name: _judged(outputs, one, group)
-        for name, one in zip(readings, predicted, strict=True)
-    }
-    scale = _by_mask((outputs - outputs.mean(0)).square().sum(1), group).mean()
-    r_squared = {n: 1.0 - float(one.error.mean() / scale) for n, one in judged.items()}
+    r_squared = {name: one.r_squared for name, one in judged.items()}
     if max(r_squared.values()) <= 0:
         raise ValueError(
             "weights must predict held-out rows, but neither reading does (R^2 "
@@ -146,7 +172,7 @@ def decide_units(
     )
 
 
-def _check_agreed(chosen: tuple[str, _Reading], other: tuple[str, _Reading]) -> None:
+def _check_agreed(chosen: tuple[str, _Sums], other: tuple[str, _Sums]) -> None:
     """Raise ValueError where level or slope contradict the squared errors.
 
     Shrinkage lets the false reading have the smaller error; it moves slopes and never
@@ -172,7 +198,7 @@ def _check_agreed(chosen: tuple[str, _Reading], other: tuple[str, _Reading]) -> 
         )
 
 
-def _is_level(reading: _Reading) -> bool:
+def _is_level(reading: _Sums) -> bool:
     return reading.level <= _SURE**2
 
 
@@ -180,11 +206,16 @@ def _off(slope: float) -> float:
     return abs(math.log(slope)) if slope > 0 else math.inf
 
 
-def _predictions(
-    runs: ImportedRuns, readings: list[tuple[Tensor, Tensor]]
-) -> tuple[list[Float[Tensor, "models targets"]], Tensor]:
-    """Return each reading's predictions, and a number for each row's mask."""
-    parts: list[list[Tensor]] = [[] for _ in readings]
+def _judged(
+    weight: Float[Tensor, "train targets"],
+    bias: Float[Tensor, " targets"],
+    runs: ImportedRuns,
+    by: Standardisation,
+) -> dict[str, _Sums]:
+    """Return how both readings predict these targets."""
+    readings = {RAW: (weight, bias), STANDARDISED: raw_units(weight, bias, by)}
+    outputs = torch.from_numpy(runs.read_outputs(runs.numbers))
+    predicted: dict[str, list[Tensor]] = {name: [] for name in readings}
     fresh: list[np.ndarray] = []
     last = np.full((1, runs.n_train), -1.0)
     for numbers in runs.number_blocks():
@@ -192,28 +223,29 @@ def _predictions(
         before = np.concatenate([last, masks[:-1]])
         fresh.append((masks != before).any(1))
         last = masks[-1:]
-        for part, (slope, level) in zip(parts, readings, strict=True):
-            part.append(torch.from_numpy(masks) @ slope + level)
-    group = torch.from_numpy(np.concatenate(fresh)).long().cumsum(0) - 1
-    return [torch.cat(part) for part in parts], group
+        for name, (slope, level) in readings.items():
+            predicted[name].append(torch.from_numpy(masks) @ slope + level)
+    mask = torch.from_numpy(np.concatenate(fresh)).long().cumsum(0) - 1
+    return {n: _sums(outputs, torch.cat(parts), mask) for n, parts in predicted.items()}
 
 
-def _judged(outputs: Tensor, predicted: Tensor, group: Tensor) -> _Reading:
-    residual = _by_mask(outputs - predicted, group)
-    mean, n = residual.mean(0), len(residual)
-    sampling = (residual.var(0) / n).sum().clamp_min(1e-300)
+def _sums(outputs: Tensor, predicted: Tensor, mask: Tensor) -> _Sums:
+    residual = _by_mask(outputs - predicted, mask)
     x, y = (values - values.mean(0) for values in (predicted, outputs))
-    return _Reading(
-        error=_by_mask((outputs - predicted).square().sum(1), group),
-        slope=float((x * y).sum() / x.square().sum().clamp_min(1e-300)),
-        level=float(mean.square().sum() / sampling),
+    return _Sums(
+        error=_by_mask((outputs - predicted).square().sum(1), mask),
+        spread=_by_mask(y.square().sum(1), mask),
+        products=(x * y).sum(),
+        squares=x.square().sum(),
+        off=residual.mean(0).square().sum(),
+        sampling=(residual.var(0, correction=0) / len(residual)).sum(),
     )
 
 
-def _by_mask(values: Tensor, group: Tensor) -> Tensor:
+def _by_mask(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean over the rows of each mask."""
-    n = int(group[-1]) + 1
+    n = int(mask[-1]) + 1
     shape = (n, *values.shape[1:])
-    total = torch.zeros(shape, dtype=values.dtype).index_add_(0, group, values)
-    counts = group.bincount(minlength=n).to(values.dtype)
+    total = torch.zeros(shape, dtype=values.dtype).index_add_(0, mask, values)
+    counts = mask.bincount(minlength=n).to(values.dtype)
     return total / counts.reshape(-1, *[1] * (values.ndim - 1))

@@ -10,6 +10,7 @@ from dmtheory.interchange import (
     Tags,
     UnitsChoice,
     decide_units,
+    deciding_units,
 )
 from dmtheory.interchange.rows import ArrayRows
 
@@ -110,3 +111,28 @@ def test_rows_of_one_mask_count_once() -> None:
     assert often.difference.high == pytest.approx(once.difference.high)
     with pytest.raises(ValueError, match="at least 10 masks to tell units, got 8"):
         decided(some_runs(slope, n=8, repeats=5), slope, 2.0)
+    with pytest.raises(ValueError, match="at least 10 masks to tell units, got 1"):
+        decided(some_runs(slope, n=2, repeats=20).rows(0, 20), slope, 2.0)
+
+
+def test_targets_are_judged_together_however_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(1)
+    slope = rng.normal(size=(N, 5))
+    masks = (rng.random((60, N)) < P).repeat(2, axis=0)
+    outputs = masks @ slope + rng.normal(size=(120, 5))
+    tags = Tags(source="test", problem="p", output="margin")
+    runs = ImportedRuns.of(ArrayRows(masks), ArrayRows(outputs), tags)
+    stored = torch.from_numpy(slope), torch.zeros(5).double()
+    whole = decide_units(*stored, held_out=runs, by=BY)
+    monkeypatch.setattr(deciding_units, "_ENTRIES", 2 * 120)
+    parts = decide_units(*stored, held_out=runs, by=BY)
+    assert parts.units == whole.units == "raw"
+    assert parts.r_squared == pytest.approx(whole.r_squared)
+    assert parts.slope == pytest.approx(whole.slope)
+    assert parts.difference.low == pytest.approx(whole.difference.low)
+    # By hand, over masks and targets together.
+    error = ((outputs - masks @ slope) ** 2).sum()
+    spread = ((outputs - outputs.mean(0)) ** 2).sum()
+    assert whole.r_squared["raw"] == pytest.approx(1 - error / spread)
