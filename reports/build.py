@@ -16,7 +16,7 @@ from reports.cases import score_text
 from reports.load import ReportError, load_run
 from reports.markdown import markdown_report
 from reports.plain import json_report
-from reports.report import Report, report_of
+from reports.report import Report, interval_over, report_of
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,6 +48,7 @@ def _page(report: Report) -> str:
     script = (_TEMPLATES / "verdicts.js").read_text(encoding="utf-8")
     templates = environment(_TEMPLATES)
     templates.globals.update(
+        interval_over=interval_over,
         mathml=mathml,
         numbers_table=_numbers_table,
         picture_address=_picture_address,

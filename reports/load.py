@@ -71,6 +71,8 @@ _PART = {
     "headline": _MayLack(bool),
     # One that is not judged is reported, and cannot fail.
     "judged": _MayLack(bool),
+    # What its interval is over; runs that do not say resampled models and seeds.
+    "over": _MayLack(str),
 }
 _FIGURE = {
     "x": [_NUMBER],

@@ -13,7 +13,7 @@ from dmtheory.rendering import (
 from dmtheory.rendering.tables import Table, markdown_table, markdown_text
 from reports.estimands import Side
 from reports.method import Chapter
-from reports.report import Entry, Report, Section
+from reports.report import Entry, Report, Section, interval_over
 
 Json = dict[str, Any]
 
@@ -173,7 +173,7 @@ def _parts(claim: Json) -> Table:
         rows=tuple(
             (
                 part["name"],
-                part["statement"],
+                f"{part['statement']} {interval_over(part)}",
                 format_interval(part["value"], part["low"], part["high"]),
                 format_range(*part["tolerance"]),
                 part["verdict"] if part.get("judged", True) else "reported",

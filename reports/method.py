@@ -127,8 +127,9 @@ _NOISE = Chapter(
     notes=(
         Note(
             name="Intervals",
-            words="95 %, from resampling models and seeds together. A number marked "
-            "exact carries no sampling error: it comes from a closed form, from "
+            words="95 %, from resampling models and seeds together, or what else a "
+            "part names, such as targets. A number marked exact carries no sampling "
+            "error: it comes from a closed form, from "
             "listing all subsets, or from training without randomness at fixed "
             "weights. An interval that is missing was not estimated.",
         ),

@@ -268,6 +268,14 @@ def _entry(claim: Json, make_anchor: Callable[..., str]) -> Entry:
     )
 
 
+def interval_over(part: Json) -> str:
+    """Return what narrows a part's interval, where it is not models and seeds."""
+    over = part.get("over", "models")
+    if over == "models" or part["low"] == part["high"]:
+        return ""
+    return f"More {over} would narrow its interval."
+
+
 def _in_words(statistic: str) -> str:
     plain = statistic.replace("_", " ")
     return _STATISTICS.get(plain, plain)

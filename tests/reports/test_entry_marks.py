@@ -103,6 +103,21 @@ def test_a_part_that_is_not_judged_is_reported(write_run: Write, judged: Json) -
     assert [row.endswith("| reported | – |") for row in rows] == [True, False]
 
 
+def test_what_else_narrows_an_interval_is_said(write_run: Write, judged: Json) -> None:
+    own, other = judged["claims"][0]["parts"][:2]
+    own["over"], other["over"] = "models", "targets"
+    folder = write_run(judged)
+    html = build_report(folder).read_text(encoding="utf-8")
+    (row,) = [
+        row
+        for row in Page(html).find("tr")
+        if "More targets would narrow its interval." in row
+    ]
+    assert row.startswith("direction kept")
+    text = build_report(folder, form="markdown").read_text(encoding="utf-8")
+    assert text.count("would narrow its interval") == 1
+
+
 def test_statistics_are_named_in_words(write_run: Write, judged: Json) -> None:
     judged["claims"][0]["statistics"]["reliability a"] = {
         "value": 0.9,
