@@ -10,6 +10,7 @@ from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import rank_correlations
 from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
+from validation.pseudo_values import pseudo_values
 from validation.replicates import mean_of
 
 
@@ -30,7 +31,7 @@ def values_of_units(
     n = len(units)
     others = [(n * attribution.scores - unit) / (n - 1) for unit in units]
     found = scores_of([attribution.scores, *others], held_out)
-    return n * found[0] - (n - 1) * found[1:]
+    return pseudo_values(found[0], found[1:])
 
 
 def over_units(
