@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: validate test test-long check lint types clean
+.PHONY: validate test test-long mutation check lint types clean
 
 # The environment is made anew when what it is made from changes.
 $(VENV)/made: pyproject.toml constraints.txt
@@ -22,6 +22,13 @@ test: $(VENV)/made
 
 test-long: $(VENV)/made
 	$(BIN)/python -m pytest -m long
+
+# A run that was cut short goes on where it was; runs/mutation holds what is known.
+mutation: $(VENV)/made
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
+	for module in estimators agreement designs; do \
+	  PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutation $$module --control --keep || exit 1; \
+	done
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .
