@@ -22,7 +22,7 @@ from dmtheory.influence.gradients import target_gradients
 from dmtheory.influence.linearised import scale_of
 from dmtheory.influence.rows import Rows, rows_of
 from dmtheory.influence.trained_models import check_fixed_steps, models_at
-from dmtheory.influence.trak import _SAME_LOSS, _linearised_product
+from dmtheory.influence.trak import SAME_LOSS, linearised_product
 from dmtheory.problems.base import DifferentiableProblem
 
 # Columns of signs that are drawn at a time.
@@ -89,7 +89,7 @@ def trak_in_chunks(
         kernels.append(_kernel(features, toward, weights, damping).cpu())
         residuals.append(residual[:, None].cpu())
     return models.attribution(
-        _linearised_product(torch.stack(kernels), torch.stack(residuals)),
+        linearised_product(torch.stack(kernels), torch.stack(residuals)),
         problem.description,
         quantity="TRAK",
         method=f"TRAK, {dimension} dimensions, damping {damping:g}",
@@ -180,7 +180,7 @@ def _margin_directions(
         return torch.ones_like(slopes), -slopes[:, 0]
     others = -slopes.amin(1)
     losses = problem.prediction_losses(predictions)
-    if not torch.allclose(others, -torch.expm1(-losses), rtol=0, atol=_SAME_LOSS):
+    if not torch.allclose(others, -torch.expm1(-losses), rtol=0, atol=SAME_LOSS):
         raise ValueError(
             "problem must have one prediction an example, or logits under "
             "cross-entropy without label smoothing, for TRAK: its loss is no function "

@@ -19,7 +19,7 @@ from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress
 
 # How near the slopes of a cross-entropy are to those of its margin.
-_SAME_LOSS = 1e-6
+SAME_LOSS = 1e-6
 
 
 def trak(
@@ -95,7 +95,7 @@ def trak(
             progress(1)
     kept = "no projection" if dimension is None else f"{dimension} dimensions"
     return models.attribution(
-        _linearised_product(torch.stack(kernels), torch.stack(residuals)),
+        linearised_product(torch.stack(kernels), torch.stack(residuals)),
         problem.description,
         quantity="TRAK",
         method=f"TRAK, {kept}, damping {damping:g}",
@@ -121,7 +121,7 @@ def output_features(
     # dl/dz = p - e_y: its one negative entry is minus the chance of other classes.
     others = -slopes.amin(1)
     losses = problem.prediction_losses(problem.predictions(params))
-    if not torch.allclose(others, -torch.expm1(-losses), rtol=0, atol=_SAME_LOSS):
+    if not torch.allclose(others, -torch.expm1(-losses), rtol=0, atol=SAME_LOSS):
         raise ValueError(
             "problem must have one prediction an example, or logits under "
             "cross-entropy without label smoothing, for TRAK: its loss is no function "
@@ -148,7 +148,7 @@ def _kernel(
 ) -> Float[Tensor, "train targets"]:
     """Return phi_i' (sum_j w_j phi_j phi_j' + N damping I)^-1 phi(target)."""
     gram = features.T @ (features * weights[:, None])
-    shift = len(features) * damping * torch.eye(len(gram), dtype=gram.dtype)
+    shift = len(features) * damping * torch.eye(len(gram)).to(gram)
     values = torch.linalg.eigvalsh(gram + shift)
     if not values[0] > len(gram) * torch.finfo(gram.dtype).eps * values[-1]:
         raise ValueError(
@@ -159,7 +159,7 @@ def _kernel(
     return features @ torch.linalg.solve(gram + shift, toward.T)
 
 
-def _linearised_product(
+def linearised_product(
     kernels: Float[Tensor, "models train targets"],
     residuals: Float[Tensor, "models train 1"],
 ) -> Float[Tensor, "models train targets"]:
