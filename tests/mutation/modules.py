@@ -37,6 +37,8 @@ MODULES = {
                 "shrinkage",
                 "no_linear_part",
                 "block_designs",
+                "moments",
+                "lasso",
             )
         ),
         leaving_out=("interval_covers",),
@@ -44,6 +46,7 @@ MODULES = {
     "agreement": Module(package="dmtheory/agreement", tests=("tests/agreement",)),
     "designs": Module(
         package="dmtheory/designs",
-        tests=("tests/designs",),
+        tests=("tests/designs", "tests/datamodels/test_block_designs.py"),
+        leaving_out=("interval_covers",),
     ),
 }
