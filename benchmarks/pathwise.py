@@ -38,9 +38,9 @@ from benchmarks.timing import (
 )
 from dmtheory import Ridge, collect, fit_datamodel, lds, response_derivative
 from dmtheory.data import digits
-from dmtheory.derivatives.averaged import AveragedDerivative
-from dmtheory.derivatives.modes import ReverseMode
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.averages.averaged import AveragedDerivative
+from dmtheory.derivatives.through_training.modes import ReverseMode
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs import Bernoulli
 from dmtheory.problems import Network
 from dmtheory.problems.outputs import margin

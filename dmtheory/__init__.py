@@ -35,24 +35,36 @@ from dmtheory.datamodels.inference.discoveries import discoveries
 from dmtheory.datamodels.inference.stopping import Collected, Look, collect_until
 from dmtheory.datamodels.lasso.lasso import Lasso
 from dmtheory.derivatives.along import Directions, Examples, Groups
-from dmtheory.derivatives.averaged import AveragedDerivative, ByInfluence
+from dmtheory.derivatives.averages.averaged import AveragedDerivative, ByInfluence
+from dmtheory.derivatives.averages.subset_average import OwnWeight, Trapezoid
 from dmtheory.derivatives.cost import cost_table
 from dmtheory.derivatives.curve import response_curve
 from dmtheory.derivatives.diagonal import diagonal_derivatives
-from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
+from dmtheory.derivatives.differences.finite_difference import (
+    FiniteDifference,
+    finite_differences,
+)
+from dmtheory.derivatives.differences.ladder import Ladder
+from dmtheory.derivatives.differences.leave_one_out import leave_one_out
+from dmtheory.derivatives.differences.random_directions import RandomDirections
+from dmtheory.derivatives.differences.stencils import Central, Forward, Richardson
 from dmtheory.derivatives.implicit import Implicit
-from dmtheory.derivatives.ladder import Ladder
-from dmtheory.derivatives.leave_one_out import leave_one_out
 from dmtheory.derivatives.method import DerivativeMethod
-from dmtheory.derivatives.modes import ForwardMode, ReverseMode
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.random_directions import RandomDirections
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.derivatives.stencils import Central, Forward, Richardson
-from dmtheory.derivatives.subset_average import OwnWeight, Trapezoid
+from dmtheory.derivatives.through_training.modes import ForwardMode, ReverseMode
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.engines.local import process_pool
 from dmtheory.estimand import Estimand, Point, expected_slope
 from dmtheory.influence import solvers
+from dmtheory.influence.baselines.gradient_product import (
+    gradient_cosine,
+    gradient_product,
+)
+from dmtheory.influence.baselines.representer import representer
+from dmtheory.influence.baselines.self_influence import self_influence
+from dmtheory.influence.baselines.tracin import tracin
+from dmtheory.influence.baselines.training_path import TrainingPath, training_path
+from dmtheory.influence.baselines.trak import trak
 from dmtheory.influence.classical import influence
 from dmtheory.influence.curvature import (
     EKFAC,
@@ -63,21 +75,15 @@ from dmtheory.influence.curvature import (
     GaussNewton,
 )
 from dmtheory.influence.damping import DampingChoice, DampingScore, choose_damping
-from dmtheory.influence.gap import InfluenceGap, influence_gap
-from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
-from dmtheory.influence.pbrf import ProximalBregman, proximal_response
-from dmtheory.influence.removal_rules import (
+from dmtheory.influence.gap.influence_gap import InfluenceGap, influence_gap
+from dmtheory.influence.gap.pbrf import ProximalBregman, proximal_response
+from dmtheory.influence.removing.removals import leave_out
+from dmtheory.influence.removing.rules import (
     FirstOrder,
     LeverageCorrected,
     NewtonStep,
     SecondOrder,
 )
-from dmtheory.influence.removals import leave_out
-from dmtheory.influence.representer import representer
-from dmtheory.influence.self_influence import self_influence
-from dmtheory.influence.tracin import tracin
-from dmtheory.influence.training_path import TrainingPath, training_path
-from dmtheory.influence.trak import trak
 from dmtheory.responses.collect import collect
 from dmtheory.responses.responses import Responses, load_responses
 

@@ -16,7 +16,6 @@ from reports.build import build_report
 from validation.cifar10.command import run_cifar10
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
-from validation.multiplicity import LEVEL
 from validation.problems import SMALL, THOROUGH
 from validation.runner import (
     included,
@@ -25,6 +24,7 @@ from validation.runner import (
     write_attributions,
     write_run,
 )
+from validation.verdicts.multiplicity import LEVEL
 
 SUITES = {"small": SMALL, "thorough": THOROUGH}
 CIFAR10 = "cifar10"

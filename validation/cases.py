@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution, Entry
 from dmtheory.data.dataset import Dataset
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
 from validation.laboratory import Laboratory
 

@@ -8,7 +8,7 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.applications.retraining import Retrained
 from dmtheory.attribution import Attribution
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Kinds of wrong estimates that a claim can notice.
 SCALE, SIGN, RANK = "scale", "sign", "rank"

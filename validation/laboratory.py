@@ -10,10 +10,10 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.inference.variances import Variances, variances_of
-from dmtheory.derivatives.averaged import AveragedDerivative
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.averages.averaged import AveragedDerivative
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import leave_one_out, response_derivative
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.derivatives.units import point_of
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli

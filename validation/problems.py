@@ -12,10 +12,10 @@ from dmtheory.data.dataset import Dataset
 from dmtheory.data.digits import digits
 from dmtheory.data.hidden_groups import PlantedGroups, plant_groups
 from dmtheory.data.tables import breast_cancer, diabetes
-from dmtheory.derivatives.averaged import AveragedDerivative
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.subset_average import OwnWeight
+from dmtheory.derivatives.averages.averaged import AveragedDerivative
+from dmtheory.derivatives.averages.subset_average import OwnWeight
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs.seeds import Purpose, uniforms
 from dmtheory.influence.curvature import GaussNewton
 from dmtheory.problems.base import Problem
@@ -34,7 +34,7 @@ from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD
 from dmtheory.weighting import Normalisation
 from validation.laboratory import Setting
-from validation.noisy_sum import NoisySum
+from validation.made_up.noisy_sum import NoisySum
 
 SMOOTH = SGD(epochs=20, batch_size=50, learning_rate=0.15, weight_decay=1e-2)
 # Fewer effective parameters: a table of 300 records bears fewer than images do.

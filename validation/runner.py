@@ -17,12 +17,12 @@ from validation.cases import CASES, case
 from validation.claim import Claim, Entry
 from validation.claims import CLAIMS
 from validation.environment import commit, environment
-from validation.judging import Measured, failed, judged_or_failed, not_begun
 from validation.laboratory import Laboratory, Setting
-from validation.multiplicity import family_wise
-from validation.remade import remade
 from validation.studies import findings_of, run_studies
 from validation.studies.scale_freeness import scale_freeness
+from validation.verdicts.judging import Measured, failed, judged_or_failed, not_begun
+from validation.verdicts.multiplicity import family_wise
+from validation.verdicts.remade import remade
 
 
 def included(suite: str) -> tuple[str, ...]:

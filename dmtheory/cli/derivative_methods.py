@@ -11,23 +11,32 @@ from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
 from dmtheory.datamodels.estimators.ols import OLS
 from dmtheory.datamodels.estimators.ridge import Ridge
 from dmtheory.derivatives.along import Along, Examples, Groups
-from dmtheory.derivatives.averaged import AveragedDerivative, ByInfluence
-from dmtheory.derivatives.by_models import ModelDerivatives
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.averages.averaged import AveragedDerivative, ByInfluence
+from dmtheory.derivatives.averages.by_models import ModelDerivatives
+from dmtheory.derivatives.averages.subset_average import (
+    OwnWeight,
+    SubsetRule,
+    Trapezoid,
+)
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.ladder import Ladder
+from dmtheory.derivatives.differences.random_directions import RandomDirections
+from dmtheory.derivatives.differences.stencils import (
+    Central,
+    DifferenceRule,
+    Forward,
+    Richardson,
+)
 from dmtheory.derivatives.implicit import Implicit
-from dmtheory.derivatives.ladder import Ladder
 from dmtheory.derivatives.method import At, DerivativeMethod
-from dmtheory.derivatives.modes import (
+from dmtheory.derivatives.through_training.modes import (
     MEMORY,
     ForwardMode,
     Mode,
     ReverseMode,
     fewest_products,
 )
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.random_directions import RandomDirections
-from dmtheory.derivatives.stencils import Central, DifferenceRule, Forward, Richardson
-from dmtheory.derivatives.subset_average import OwnWeight, SubsetRule, Trapezoid
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.groups import random_groups
 from dmtheory.designs.points import random_coordinates

@@ -20,7 +20,10 @@ from dmtheory.cli.derivative_methods import (
     Plan,
 )
 from dmtheory.console import progress_bars
-from dmtheory.derivatives.finite_difference import FiniteDifference, finite_differences
+from dmtheory.derivatives.differences.finite_difference import (
+    FiniteDifference,
+    finite_differences,
+)
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.responses.collect import Progress
 

@@ -14,13 +14,13 @@ from dmtheory.cli import options
 from dmtheory.console import progress_bars
 from dmtheory.files import load_attribution, save_attribution
 from dmtheory.interchange import exports
-from dmtheory.interchange.checking import BAD, check_release
+from dmtheory.interchange.files.places import Place
 from dmtheory.interchange.formats import RUNS, SCORES, Request, read
-from dmtheory.interchange.matrices import TAGS, open_arrays, save_arrays
-from dmtheory.interchange.own_responses import runs_of_responses
-from dmtheory.interchange.places import Place
-from dmtheory.interchange.regression_log import RegressionLog, open_regression_log
-from dmtheory.interchange.runs import ImportedRuns
+from dmtheory.interchange.imported.own_responses import runs_of_responses
+from dmtheory.interchange.imported.runs import ImportedRuns
+from dmtheory.interchange.peers.regression_log import RegressionLog, open_regression_log
+from dmtheory.interchange.release.checking import BAD, check_release
+from dmtheory.interchange.saving.matrices import TAGS, open_arrays, save_arrays
 from dmtheory.responses.responses import load_responses
 
 _LOG = "regression-log"
@@ -162,8 +162,8 @@ def _check(place: Place, as_json: bool) -> None:
 
 def _report(runs: ImportedRuns, path: Path, scores: tuple[Path, ...]) -> None:
     # Analyses and figures take seconds to import.
-    from dmtheory.interchange.analysis import analyse
-    from dmtheory.interchange.page import save_page
+    from dmtheory.interchange.analyses.analysis import analyse
+    from dmtheory.interchange.analyses.page import save_page
 
     others = [(file.stem, load_attribution(file)) for file in scores]
     save_page(analyse(runs, attributions=others), path)

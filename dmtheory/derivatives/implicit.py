@@ -11,9 +11,9 @@ from torch.func import hessian, jacrev, jvp, vjp, vmap
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
 from dmtheory.derivatives.along import Along, Examples
-from dmtheory.derivatives.by_models import contracted
+from dmtheory.derivatives.averages.by_models import contracted
+from dmtheory.derivatives.averages.subset_average import at_point_or_over_subsets
 from dmtheory.derivatives.strategies import check_strategy
-from dmtheory.derivatives.subset_average import at_point_or_over_subsets
 from dmtheory.derivatives.units import from_labelled_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.engines.base import Engine

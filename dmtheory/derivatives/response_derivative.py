@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.leave_one_out import leave_one_out
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.leave_one_out import leave_one_out
 from dmtheory.derivatives.method import At, DerivativeMethod, resolved
 from dmtheory.derivatives.strategies import check_strategy
 from dmtheory.derivatives.units import from_units, point_of

@@ -10,25 +10,25 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_at_least
+from dmtheory.derivatives.averages.trapezoid import trapezoid_ends
 from dmtheory.derivatives.method import At, resolved_point
-from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.derivatives.units import from_units, point_of
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.perturbations import check_coordinates
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.engines.devices import worker_device
 from dmtheory.influence.arguments import check_differentiable
-from dmtheory.influence.budget import Budget
-from dmtheory.influence.curvature import Curvature, ExactHessian
-from dmtheory.influence.many_models import Trained, derivatives
-from dmtheory.influence.one_model import Rule
-from dmtheory.influence.solvers import Solver
-from dmtheory.influence.stored import stored_derivatives
-from dmtheory.influence.trained_models import (
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.many_models import Trained, derivatives
+from dmtheory.influence.at_models.one_model import Rule
+from dmtheory.influence.at_models.stored import stored_derivatives
+from dmtheory.influence.at_models.trained_models import (
     check_double,
     check_fixed_steps,
     check_parameters,
 )
+from dmtheory.influence.curvature import Curvature, ExactHessian
+from dmtheory.influence.solvers import Solver
 from dmtheory.problems.base import Description, DifferentiableProblem, Factored
 from dmtheory.responses.collect import Progress
 

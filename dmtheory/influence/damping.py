@@ -18,19 +18,19 @@ from dmtheory.agreement.resampling import (
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
+from dmtheory.derivatives.averages.trapezoid import trapezoid_ends
 from dmtheory.derivatives.method import At
-from dmtheory.derivatives.trapezoid import trapezoid_ends
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.influence.arguments import (
     check_curvature,
     check_damping,
     check_differentiable,
 )
+from dmtheory.influence.at_models.gradients import prediction_jacobian, target_gradients
+from dmtheory.influence.at_models.linearised import damped_curvature, scaled_weights
+from dmtheory.influence.at_models.trained_models import check_fixed_steps, models_at
+from dmtheory.influence.baselines.gradient_product import forces
 from dmtheory.influence.curvature import Curvature, GaussNewton
-from dmtheory.influence.gradient_product import forces
-from dmtheory.influence.gradients import prediction_jacobian, target_gradients
-from dmtheory.influence.linearised import damped_curvature, scaled_weights
-from dmtheory.influence.trained_models import check_fixed_steps, models_at
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.responses.collect import Progress
 from dmtheory.responses.responses import Responses

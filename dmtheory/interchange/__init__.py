@@ -4,16 +4,53 @@ Imports are `open_*`, which read nothing until asked, or `load_*`, which return 
 `Attribution`; exports are `save_*`. Every import says what its numbers are.
 """
 
-from dmtheory.interchange.analysis import Analysis, Comparison, analyse, compare
-from dmtheory.interchange.bergson_files import open_bergson
-from dmtheory.interchange.bergson_scores import load_bergson_scores
-from dmtheory.interchange.candidates import Candidate, leakage_candidates
-from dmtheory.interchange.checking import Finding, check_release
-from dmtheory.interchange.datamodels_store import (
+from dmtheory.interchange.analyses.analysis import (
+    Analysis,
+    Comparison,
+    analyse,
+    compare,
+)
+from dmtheory.interchange.analyses.candidates import Candidate, leakage_candidates
+from dmtheory.interchange.analyses.page import as_html, as_markdown, save_page
+from dmtheory.interchange.imported.deciding_units import UnitsChoice, decide_units
+from dmtheory.interchange.imported.own_responses import runs_of_responses
+from dmtheory.interchange.imported.runs import ImportedRuns
+from dmtheory.interchange.imported.stored_masks import StoredMasks, responses_of_runs
+from dmtheory.interchange.imported.tags import Tags
+from dmtheory.interchange.imported.units_of_weights import (
+    Standardisation,
+    raw_units,
+    standardisation_of,
+)
+from dmtheory.interchange.imported.using import (
+    evaluation_of_runs,
+    fit_imported,
+    regression_of_runs,
+    replicates_in,
+)
+from dmtheory.interchange.peers.bergson import open_bergson
+from dmtheory.interchange.peers.bergson_scores import load_bergson_scores
+from dmtheory.interchange.peers.datamodels_store import (
     load_datamodels_regression,
     open_datamodels_store,
 )
-from dmtheory.interchange.datasets import (
+from dmtheory.interchange.peers.dattri import open_dattri_lds, open_dattri_loo
+from dmtheory.interchange.peers.feldman_zhang import (
+    load_feldman_zhang,
+    open_feldman_zhang,
+)
+from dmtheory.interchange.peers.kronfluence import (
+    load_kronfluence_scores,
+    open_kronfluence,
+)
+from dmtheory.interchange.peers.quanda import load_quanda_subsets, open_quanda
+from dmtheory.interchange.peers.regression_log import RegressionLog, open_regression_log
+from dmtheory.interchange.peers.trak import load_trak_scores, open_matrices, open_trak
+from dmtheory.interchange.release.checking import Finding, check_release
+from dmtheory.interchange.release.margins import margin_formula
+from dmtheory.interchange.release.opening import open_release, open_release_logits
+from dmtheory.interchange.release.weights import load_release_datamodel
+from dmtheory.interchange.saving.datasets import (
     from_dataset,
     load_zarr,
     open_runs_zarr,
@@ -21,56 +58,27 @@ from dmtheory.interchange.datasets import (
     save_zarr,
     to_dataset,
 )
-from dmtheory.interchange.dattri_files import open_dattri_lds, open_dattri_loo
-from dmtheory.interchange.deciding_units import UnitsChoice, decide_units
-from dmtheory.interchange.feldman_zhang import load_feldman_zhang, open_feldman_zhang
-from dmtheory.interchange.kronfluence_files import (
-    load_kronfluence_scores,
-    open_kronfluence,
-)
-from dmtheory.interchange.lists import save_bergson, save_dattri_lds, save_quanda
-from dmtheory.interchange.lost import Lost
-from dmtheory.interchange.margins import margin_formula
-from dmtheory.interchange.matrices import (
+from dmtheory.interchange.saving.lists import save_bergson, save_dattri_lds, save_quanda
+from dmtheory.interchange.saving.lost import Lost
+from dmtheory.interchange.saving.matrices import (
     open_arrays,
     save_arrays,
     save_datamodels_store,
     save_release,
     save_trak,
 )
-from dmtheory.interchange.own_responses import runs_of_responses
-from dmtheory.interchange.page import as_html, as_markdown, save_page
-from dmtheory.interchange.quanda_files import load_quanda_subsets, open_quanda
-from dmtheory.interchange.regression_log import RegressionLog, open_regression_log
-from dmtheory.interchange.release import open_release, open_release_logits
-from dmtheory.interchange.release_weights import load_release_datamodel
-from dmtheory.interchange.runs import ImportedRuns
-from dmtheory.interchange.scores import (
+from dmtheory.interchange.saving.scores import (
     save_bergson_scores,
     save_datamodel_weights,
     save_feldman_zhang,
     save_kronfluence_scores,
     save_trak_scores,
 )
-from dmtheory.interchange.stored_masks import StoredMasks, responses_of_runs
-from dmtheory.interchange.tables import (
+from dmtheory.interchange.saving.tables import (
     load_parquet,
     load_safetensors,
     save_parquet,
     save_safetensors,
-)
-from dmtheory.interchange.tags import Tags
-from dmtheory.interchange.trak_files import load_trak_scores, open_matrices, open_trak
-from dmtheory.interchange.units_of_weights import (
-    Standardisation,
-    raw_units,
-    standardisation_of,
-)
-from dmtheory.interchange.using import (
-    evaluation_of_runs,
-    fit_imported,
-    regression_of_runs,
-    replicates_in,
 )
 
 __all__ = [

@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmtheory.attribution import Attribution
-from dmtheory.interchange.datasets import save_runs_zarr, save_zarr
-from dmtheory.interchange.lists import save_bergson, save_dattri_lds, save_quanda
-from dmtheory.interchange.lost import Lost
-from dmtheory.interchange.matrices import (
+from dmtheory.interchange.imported.runs import ImportedRuns
+from dmtheory.interchange.saving.datasets import save_runs_zarr, save_zarr
+from dmtheory.interchange.saving.lists import save_bergson, save_dattri_lds, save_quanda
+from dmtheory.interchange.saving.lost import Lost
+from dmtheory.interchange.saving.matrices import (
     save_arrays,
     save_datamodels_store,
     save_release,
     save_trak,
 )
-from dmtheory.interchange.runs import ImportedRuns
-from dmtheory.interchange.scores import (
+from dmtheory.interchange.saving.scores import (
     save_bergson_scores,
     save_datamodel_weights,
     save_feldman_zhang,
     save_kronfluence_scores,
     save_trak_scores,
 )
-from dmtheory.interchange.tables import save_parquet, save_safetensors
+from dmtheory.interchange.saving.tables import save_parquet, save_safetensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,27 +6,30 @@ from typing import Any
 
 from dmtheory.attribution import Attribution
 from dmtheory.checks import check_choice
-from dmtheory.interchange.bergson_files import open_bergson
-from dmtheory.interchange.bergson_scores import load_bergson_scores
-from dmtheory.interchange.datamodels_store import (
+from dmtheory.interchange.files.places import Place
+from dmtheory.interchange.imported.runs import ImportedRuns
+from dmtheory.interchange.peers.bergson import open_bergson
+from dmtheory.interchange.peers.bergson_scores import load_bergson_scores
+from dmtheory.interchange.peers.datamodels_store import (
     load_datamodels_regression,
     open_datamodels_store,
 )
-from dmtheory.interchange.datasets import load_zarr, open_runs_zarr
-from dmtheory.interchange.dattri_files import open_dattri_lds, open_dattri_loo
-from dmtheory.interchange.feldman_zhang import load_feldman_zhang, open_feldman_zhang
-from dmtheory.interchange.kronfluence_files import (
+from dmtheory.interchange.peers.dattri import open_dattri_lds, open_dattri_loo
+from dmtheory.interchange.peers.feldman_zhang import (
+    load_feldman_zhang,
+    open_feldman_zhang,
+)
+from dmtheory.interchange.peers.kronfluence import (
     load_kronfluence_scores,
     open_kronfluence,
 )
-from dmtheory.interchange.matrices import open_arrays
-from dmtheory.interchange.places import Place
-from dmtheory.interchange.quanda_files import open_quanda
-from dmtheory.interchange.release import MARGIN, open_release
-from dmtheory.interchange.release_weights import load_release_datamodel
-from dmtheory.interchange.runs import ImportedRuns
-from dmtheory.interchange.tables import load_parquet, load_safetensors
-from dmtheory.interchange.trak_files import load_trak_scores, open_trak
+from dmtheory.interchange.peers.quanda import open_quanda
+from dmtheory.interchange.peers.trak import load_trak_scores, open_trak
+from dmtheory.interchange.release.opening import MARGIN, open_release
+from dmtheory.interchange.release.weights import load_release_datamodel
+from dmtheory.interchange.saving.datasets import load_zarr, open_runs_zarr
+from dmtheory.interchange.saving.matrices import open_arrays
+from dmtheory.interchange.saving.tables import load_parquet, load_safetensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

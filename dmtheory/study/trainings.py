@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dmtheory.agreement.scale_free import ScaleCheck, scale_free
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.method import At
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.bernoulli import Bernoulli

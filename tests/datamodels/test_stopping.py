@@ -27,7 +27,7 @@ from dmtheory.theory.noise_laws import (
     pairs_law,
     ridge_law,
 )
-from validation.noisy_sum import NoisySum
+from validation.made_up.noisy_sum import NoisySum
 
 N_TRAIN, LINEAR, NOISE = 40, (0.5, 1.0, 1.0, 1.5), 1.5
 SIZES = stopping_sizes(N_TRAIN, most=1200, least=60, growth=1.25, law=pairs_law)

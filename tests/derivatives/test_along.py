@@ -24,7 +24,7 @@ from dmtheory import (
     response_derivative,
 )
 from dmtheory.derivatives.along import Along
-from dmtheory.derivatives.subset_average import OwnWeight, Trapezoid
+from dmtheory.derivatives.averages.subset_average import OwnWeight, Trapezoid
 from dmtheory.designs import Bernoulli, ComplementaryPairs, Grouped
 from dmtheory.problems import LeastSquares, LogisticRegression, Network
 from dmtheory.problems.set_functions import all_masks

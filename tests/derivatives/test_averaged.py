@@ -15,10 +15,10 @@ from torch import Tensor
 
 from dmtheory import OLS, collect, fit_datamodel, response_derivative
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.averaged import AveragedDerivative, ByInfluence
+from dmtheory.derivatives.averages.averaged import AveragedDerivative, ByInfluence
+from dmtheory.derivatives.averages.subset_average import OwnWeight, Trapezoid
 from dmtheory.derivatives.implicit import Implicit
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.subset_average import OwnWeight, Trapezoid
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs import Bernoulli
 from dmtheory.influence.curvature import GaussNewton
 from dmtheory.problems import (

@@ -12,9 +12,14 @@ from torch import Tensor
 
 from dmtheory import FiniteDifference, Point, response_derivative
 from dmtheory.derivatives.along import Directions, Examples, Groups
-from dmtheory.derivatives.finite_difference import finite_differences
-from dmtheory.derivatives.ladder import Ladder
-from dmtheory.derivatives.stencils import Central, DifferenceRule, Forward, Richardson
+from dmtheory.derivatives.differences.finite_difference import finite_differences
+from dmtheory.derivatives.differences.ladder import Ladder
+from dmtheory.derivatives.differences.stencils import (
+    Central,
+    DifferenceRule,
+    Forward,
+    Richardson,
+)
 from dmtheory.designs import Bernoulli
 from dmtheory.problems import BlackBox, LeastSquares
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmtheory import response_derivative
 from dmtheory.derivatives.implicit import Implicit
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs import Bernoulli
 from dmtheory.influence.classical import weight_derivatives
 from dmtheory.problems import (

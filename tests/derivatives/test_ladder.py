@@ -10,9 +10,9 @@ from samples import a_description, normal
 from torch import Tensor
 
 from dmtheory import FiniteDifference, response_derivative
-from dmtheory.derivatives.finite_difference import finite_differences
-from dmtheory.derivatives.ladder import Ladder, chosen_step
-from dmtheory.derivatives.stencils import Central, DifferenceRule, Forward
+from dmtheory.derivatives.differences.finite_difference import finite_differences
+from dmtheory.derivatives.differences.ladder import Ladder, chosen_step
+from dmtheory.derivatives.differences.stencils import Central, DifferenceRule, Forward
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import Purpose, uniforms
 from dmtheory.problems import BlackBox, SampleMean

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dmtheory import response_derivative
 from dmtheory.data.dataset import Dataset
-from dmtheory.derivatives.modes import ForwardMode, Mode, ReverseMode
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.through_training.modes import ForwardMode, Mode, ReverseMode
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.classical import weight_derivatives

@@ -31,7 +31,7 @@ from dmtheory import (
     leave_one_out,
     response_derivative,
 )
-from dmtheory.derivatives.rises import Rises
+from dmtheory.derivatives.averages.rises import Rises
 from dmtheory.designs import Bernoulli, SubsetPairs
 from dmtheory.problems import BlackBox, Description, LeastSquares, SampleMean
 from dmtheory.problems.set_functions import all_masks

@@ -8,16 +8,16 @@ import torch
 from samples import table, unchecked
 
 from dmtheory import GaussNewton, influence
+from dmtheory.influence.at_models.linearised import linearised
+from dmtheory.influence.at_models.trained_models import check_parameters
+from dmtheory.influence.baselines.self_influence import self_influence
+from dmtheory.influence.baselines.training_path import training_path
+from dmtheory.influence.baselines.trak import trak
 from dmtheory.influence.curvature import KFAC, ExactHessian
 from dmtheory.influence.damping import choose_damping
-from dmtheory.influence.linearised import linearised
-from dmtheory.influence.pbrf import proximal_response
-from dmtheory.influence.removal_rules import FirstOrder
-from dmtheory.influence.removals import leave_out
-from dmtheory.influence.self_influence import self_influence
-from dmtheory.influence.trained_models import check_parameters
-from dmtheory.influence.training_path import training_path
-from dmtheory.influence.trak import trak
+from dmtheory.influence.gap.pbrf import proximal_response
+from dmtheory.influence.removing.removals import leave_out
+from dmtheory.influence.removing.rules import FirstOrder
 from dmtheory.problems import MLP, SGD, BlackBox, LeastSquares, Network
 
 DATA = table(12, 3, seed=0)

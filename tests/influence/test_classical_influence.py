@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dmtheory import ExactHessian, GaussNewton, Point, influence
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
+from dmtheory.influence.at_models.gradients import prediction_jacobian
 from dmtheory.influence.classical import weight_derivatives
 from dmtheory.influence.curvature import (
     EKFAC,
@@ -24,7 +25,6 @@ from dmtheory.influence.curvature import (
     Fisher,
     effective_parameters,
 )
-from dmtheory.influence.gradients import prediction_jacobian
 from dmtheory.influence.solvers import (
     ConjugateGradients,
     Dense,

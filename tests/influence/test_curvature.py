@@ -9,7 +9,13 @@ import torch
 from samples import no_seeds, normal, table, weight_rows
 from torch import Tensor, nn
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.gradients import (
+    example_gradients,
+    prediction_jacobian,
+    target_gradients,
+)
+from dmtheory.influence.at_models.rows import rows_of, rows_with_weight
 from dmtheory.influence.curvature import (
     EKFAC,
     KFAC,
@@ -23,12 +29,6 @@ from dmtheory.influence.curvature.base import LowRank
 from dmtheory.influence.curvature.layered import LayeredHessian, LayeredOuterProduct
 from dmtheory.influence.curvature.layers import layers_of
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.gradients import (
-    example_gradients,
-    prediction_jacobian,
-    target_gradients,
-)
-from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems import (
     MLP,
     SGD,

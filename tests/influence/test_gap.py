@@ -11,13 +11,13 @@ from dmtheory import GaussNewton, influence, leave_one_out
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.classical import weight_derivatives
-from dmtheory.influence.gap import TERMS, InfluenceGap, influence_gap
-from dmtheory.influence.gap_stages import STAGES
-from dmtheory.influence.gap_statistics import resampled_means
-from dmtheory.influence.pbrf import ProximalBregman
-from dmtheory.influence.removals import leave_out
+from dmtheory.influence.gap.influence_gap import TERMS, InfluenceGap, influence_gap
+from dmtheory.influence.gap.pbrf import ProximalBregman
+from dmtheory.influence.gap.stages import STAGES
+from dmtheory.influence.gap.statistics import resampled_means
+from dmtheory.influence.gap.warm_start import retrained_from
+from dmtheory.influence.removing.removals import leave_out
 from dmtheory.influence.solvers import ConjugateGradients
-from dmtheory.influence.warm_start import retrained_from
 from dmtheory.problems import (
     MLP,
     SGD,

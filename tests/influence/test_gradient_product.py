@@ -10,7 +10,10 @@ from torch import Tensor
 
 from dmtheory import influence
 from dmtheory.designs import Bernoulli
-from dmtheory.influence.gradient_product import gradient_cosine, gradient_product
+from dmtheory.influence.baselines.gradient_product import (
+    gradient_cosine,
+    gradient_product,
+)
 from dmtheory.problems import (
     MLP,
     SGD,

@@ -6,10 +6,13 @@ import pytest
 import torch
 from samples import normal, table, weight_rows
 
-from dmtheory.influence import in_chunks
-from dmtheory.influence.gradient_product import gradient_product
-from dmtheory.influence.in_chunks import gradient_product_in_chunks, trak_in_chunks
-from dmtheory.influence.trak import random_signs, trak
+from dmtheory.influence.baselines import in_chunks
+from dmtheory.influence.baselines.gradient_product import gradient_product
+from dmtheory.influence.baselines.in_chunks import (
+    gradient_product_in_chunks,
+    trak_in_chunks,
+)
+from dmtheory.influence.baselines.trak import random_signs, trak
 from dmtheory.problems import MLP, SGD, Network
 from dmtheory.training.losses import CrossEntropy
 

@@ -14,8 +14,8 @@ from samples import peak_bytes, table
 from torch import Tensor, nn
 
 from dmtheory import GaussNewton, influence
-from dmtheory.influence import stored
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models import stored
+from dmtheory.influence.at_models.budget import Budget
 from dmtheory.influence.curvature import Curvature, EmpiricalFisher, ExactHessian
 from dmtheory.influence.solvers import (
     ConjugateGradients,

@@ -9,11 +9,11 @@ from samples import no_seeds, normal, table, weight_rows
 from torch import Tensor
 
 from dmtheory import GaussNewton, leave_one_out
+from dmtheory.influence.at_models.linearised import Linearised, linearised
 from dmtheory.influence.classical import weight_derivatives
-from dmtheory.influence.linearised import Linearised, linearised
-from dmtheory.influence.pbrf import ProximalBregman, proximal_response
-from dmtheory.influence.removal_rules import NewtonStep
-from dmtheory.influence.removals import leave_out
+from dmtheory.influence.gap.pbrf import ProximalBregman, proximal_response
+from dmtheory.influence.removing.removals import leave_out
+from dmtheory.influence.removing.rules import NewtonStep
 from dmtheory.problems import (
     MLP,
     SGD,

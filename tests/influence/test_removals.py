@@ -15,13 +15,13 @@ from dmtheory import influence, leave_one_out
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.influence.curvature import GaussNewton
-from dmtheory.influence.removal_rules import (
+from dmtheory.influence.removing.removals import leave_out
+from dmtheory.influence.removing.rules import (
     FirstOrder,
     LeverageCorrected,
     NewtonStep,
     SecondOrder,
 )
-from dmtheory.influence.removals import leave_out
 from dmtheory.problems import (
     MLP,
     SGD,

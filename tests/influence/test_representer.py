@@ -6,7 +6,7 @@ import pytest
 import torch
 from samples import no_seeds, normal, table, weight_rows
 
-from dmtheory.influence.representer import representer
+from dmtheory.influence.baselines.representer import representer
 from dmtheory.problems import (
     MLP,
     SGD,

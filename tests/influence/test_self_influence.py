@@ -10,7 +10,7 @@ import torch
 from samples import no_seeds, table, weight_rows
 
 from dmtheory import GaussNewton, influence
-from dmtheory.influence.self_influence import self_influence
+from dmtheory.influence.baselines.self_influence import self_influence
 from dmtheory.problems import MLP, SGD, LeastSquares, LogisticRegression, Network
 
 N_TRAIN = 16

@@ -9,7 +9,7 @@ import torch
 from samples import no_seeds, normal, table, weight_rows
 from torch import Tensor
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
 from dmtheory.influence.curvature import (
     EKFAC,
     EmpiricalFisher,

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from dmtheory.designs import Bernoulli
 from dmtheory.designs.seeds import model_seeds
-from dmtheory.influence.gradient_product import gradient_product
-from dmtheory.influence.tracin import tracin
-from dmtheory.influence.training_path import TrainingPath, training_path
+from dmtheory.influence.baselines.gradient_product import gradient_product
+from dmtheory.influence.baselines.tracin import tracin
+from dmtheory.influence.baselines.training_path import TrainingPath, training_path
 from dmtheory.problems import MLP, SGD, Adam, Network
 
 each_normalisation = pytest.mark.parametrize("normalisation", ["sum", "count"])

@@ -10,7 +10,7 @@ from samples import no_seeds, normal, table, weight_rows
 
 from dmtheory import influence
 from dmtheory.designs import Bernoulli
-from dmtheory.influence.trak import output_features, random_signs, trak
+from dmtheory.influence.baselines.trak import output_features, random_signs, trak
 from dmtheory.problems import (
     MLP,
     SGD,

@@ -28,8 +28,8 @@ from dmtheory.interchange import (
     open_release,
     open_trak,
 )
-from dmtheory.interchange.analysis import FITTED, default_estimator
-from dmtheory.interchange.rows import ArrayRows
+from dmtheory.interchange.analyses.analysis import FITTED, default_estimator
+from dmtheory.interchange.imported.rows import ArrayRows
 
 HELD_OUT = (FIT, FIT + EVALUATION)
 

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from made_up_release import N_TRAIN, write_release
 
 from dmtheory.interchange import fit_imported, open_feldman_zhang, open_release
-from dmtheory.interchange.archives import load_npz
-from dmtheory.interchange.npy import open_npy, parse_header
-from dmtheory.interchange.pickled_arrays import array_of_pickle, load_pickled_array
-from dmtheory.interchange.places import Place
-from dmtheory.interchange.tensors import read_safetensors
-from dmtheory.interchange.torch_files import load_tensor, load_tensors
+from dmtheory.interchange.files.archives import load_npz
+from dmtheory.interchange.files.npy import open_npy, parse_header
+from dmtheory.interchange.files.pickled_arrays import (
+    array_of_pickle,
+    load_pickled_array,
+)
+from dmtheory.interchange.files.places import Place
+from dmtheory.interchange.files.tensors import read_safetensors
+from dmtheory.interchange.files.torch_files import load_tensor, load_tensors
 
 one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from made_up_release import EVALUATION, FIT, N_TRAIN, write_release
 
-from dmtheory.interchange import check_release, published
+from dmtheory.interchange import check_release
+from dmtheory.interchange.release import published
 
 
 def levels(findings: object) -> dict[str, set[str]]:

@@ -12,7 +12,7 @@ from dmtheory.interchange import (
     decide_units,
     deciding_units,
 )
-from dmtheory.interchange.rows import ArrayRows
+from dmtheory.interchange.imported.rows import ArrayRows
 
 N, M, P = 30, 400, 0.5
 NOISE = 0.1

@@ -33,8 +33,8 @@ from dmtheory.interchange import (
     save_trak_scores,
     save_zarr,
 )
+from dmtheory.interchange.files.places import Place
 from dmtheory.interchange.formats import RUNS, SCORES, Request, read
-from dmtheory.interchange.places import Place
 from dmtheory.responses.remote import StoreError
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
@@ -248,9 +248,9 @@ def test_parts_of_files_are_fetched_by_range(
     """Of an archive and of a table no more than is asked for, in pieces of 64 KiB."""
     import safetensors.numpy
 
-    from dmtheory.interchange.archives import load_npz
-    from dmtheory.interchange.tensors import read_safetensors
-    from dmtheory.interchange.torch_files import load_tensors
+    from dmtheory.interchange.files.archives import load_npz
+    from dmtheory.interchange.files.tensors import read_safetensors
+    from dmtheory.interchange.files.torch_files import load_tensors
 
     rng = np.random.default_rng(0)
     large, small = rng.normal(size=(400, 500)), np.arange(6.0).reshape(2, 3)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from dmtheory.cli import cli
 from dmtheory.interchange import open_regression_log
-from dmtheory.interchange.regression_log import FIELDS
+from dmtheory.interchange.peers.regression_log import FIELDS
 
 EPOCHS, T, CHUNK = 7, 5, 3
 RNG = np.random.default_rng(0)

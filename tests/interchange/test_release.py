@@ -26,7 +26,7 @@ from dmtheory.interchange import (
     published,
     responses_of_runs,
 )
-from dmtheory.interchange import runs as runs_module
+from dmtheory.interchange.imported import runs as runs_module
 
 HELD_OUT = (FIT, FIT + EVALUATION)
 

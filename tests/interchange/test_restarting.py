@@ -15,8 +15,8 @@ from dmtheory.interchange import (
     restarting,
     save_arrays,
 )
-from dmtheory.interchange import runs as runs_module
-from dmtheory.interchange.rows import ArrayRows
+from dmtheory.interchange.imported import runs as runs_module
+from dmtheory.interchange.imported.rows import ArrayRows
 
 N, M, T = 10, 95, 3
 

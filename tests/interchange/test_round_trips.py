@@ -55,8 +55,8 @@ from dmtheory.interchange import (
     save_zarr,
     standardisation_of,
 )
-from dmtheory.interchange.release_weights import load_weights
-from dmtheory.interchange.rows import ArrayRows
+from dmtheory.interchange.imported.rows import ArrayRows
+from dmtheory.interchange.release.weights import load_weights
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("safetensors")

@@ -29,13 +29,13 @@ from dmtheory.interchange import (
     responses_of_runs,
     save_quanda,
 )
-from dmtheory.interchange import runs as runs_module
-from dmtheory.interchange.archives import load_npz
-from dmtheory.interchange.npy import parse_header
-from dmtheory.interchange.places import Place
-from dmtheory.interchange.rows import ArrayRows
-from dmtheory.interchange.texts import read_json, read_table
-from dmtheory.interchange.torch_files import load_tensor, load_tensors
+from dmtheory.interchange.files.archives import load_npz
+from dmtheory.interchange.files.npy import parse_header
+from dmtheory.interchange.files.places import Place
+from dmtheory.interchange.files.texts import read_json, read_table
+from dmtheory.interchange.files.torch_files import load_tensor, load_tensors
+from dmtheory.interchange.imported import runs as runs_module
+from dmtheory.interchange.imported.rows import ArrayRows
 
 STATED = {"problem": "p", "output": "margin"}
 

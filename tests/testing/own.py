@@ -26,7 +26,7 @@ from dmtheory import (
     response_derivative,
     solvers,
 )
-from dmtheory.derivatives.steps import Unrollable
+from dmtheory.derivatives.through_training.steps import Unrollable
 from dmtheory.influence.curvature import EKFAC, KFAC
 from dmtheory.problems import (
     MLP,

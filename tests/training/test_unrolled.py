@@ -15,7 +15,7 @@ import torch
 from samples import normal, table, weight_rows
 from torch import Tensor, nn
 
-from dmtheory.derivatives.modes import ForwardMode, ReverseMode
+from dmtheory.derivatives.through_training.modes import ForwardMode, ReverseMode
 from dmtheory.problems import Network
 from dmtheory.training import (
     MLP,

@@ -34,7 +34,7 @@ from validation.cifar10.seed_claim import claim
 from validation.cifar10.training import on_device
 from validation.cifar10.works import GROUPS, PAIRS, REGRESSION, SINGLE
 from validation.claim import Entry, Evidence
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 
 def judged(*, own: float, shuffled: bool = False, sign: float = 1.0) -> list[Part]:

@@ -10,9 +10,9 @@ import pytest
 
 from validation.claim import Entry
 from validation.claims import CLAIMS
-from validation.controls import CONTROLS, permuted
-from validation.judging import Measured, judge_entry
 from validation.laboratory import Laboratory
+from validation.verdicts.controls import CONTROLS, permuted
+from validation.verdicts.judging import Measured, judge_entry
 
 QUICK = [
     (claim_id, entry)

@@ -16,7 +16,7 @@ from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD
 from validation.laboratory import Laboratory
 from validation.problems import SMALL
-from validation.replicates import mean_of
+from validation.statistics.replicates import mean_of
 from validation.studies import pairing, stopping
 from validation.studies.stopping import hindsight, stopping_chart, stopping_figure
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dmtheory.designs.leave_out import LeaveKOut
-from validation.lowered import Lowered
-from validation.shared_seeds import SharedSeeds
+from validation.made_up.lowered import Lowered
+from validation.made_up.shared_seeds import SharedSeeds
 
 
 def test_removed_examples_keep_the_rest_of_their_weight_and_their_seeds() -> None:

@@ -10,7 +10,9 @@ from dmtheory.estimand import Point
 from validation.claim import RANK, SCALE, SIGN, Entry
 from validation.claims import CLAIMS
 from validation.claims.exact import exact_attribution
-from validation.controls import (
+from validation.laboratory import Laboratory
+from validation.problems import THOROUGH, twelve_values
+from validation.verdicts.controls import (
     CONTROLS,
     MORE_CONTROLS,
     divided_by_examples,
@@ -18,9 +20,7 @@ from validation.controls import (
     of_one_half,
     permuted,
 )
-from validation.judging import Measured, judge_entry
-from validation.laboratory import Laboratory
-from validation.problems import THOROUGH, twelve_values
+from validation.verdicts.judging import Measured, judge_entry
 
 
 def an_estimate(level: float = 0.5) -> Attribution:

@@ -6,8 +6,8 @@ from samples import an_attribution, generator
 from torch import Tensor
 
 from dmtheory.attribution import Attribution
-from validation.median_slope import median_slope
-from validation.relate import relate
+from validation.statistics.median_slope import median_slope
+from validation.statistics.relate import relate
 
 N_UNITS, N_TRAIN, N_TARGETS = 8, 40, 9
 

@@ -13,8 +13,8 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from dmtheory.agreement.bootstrap import Interval
-from validation.multiplicity import LEVEL, chance_of_error, family_wise, holm
-from validation.verdict import Part, combined_verdict
+from validation.verdicts.multiplicity import LEVEL, chance_of_error, family_wise, holm
+from validation.verdicts.verdict import Part, combined_verdict
 
 # Half a 95 % interval, in standard errors.
 HALF = 1.959963984540054

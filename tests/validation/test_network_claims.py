@@ -19,8 +19,8 @@ from validation.claims.average_not_instance import _gain, _limit, _same_less_oth
 from validation.claims.taylor_corollary import _slope_draws
 from validation.claims.why_datamodels_win import _gain_of_averaging, _of_random
 from validation.laboratory import Laboratory
+from validation.made_up.shared_seeds import SharedSeeds
 from validation.problems import THOROUGH, resized
-from validation.shared_seeds import SharedSeeds
 
 
 def outputs_on(masks: Tensor, outputs: Tensor) -> SubsetOutputs:

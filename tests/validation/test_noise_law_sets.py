@@ -7,8 +7,8 @@ from dmtheory.agreement.subset_outputs import evaluation_of
 from dmtheory.designs.bernoulli import Bernoulli
 from validation.claim import Entry, Evidence
 from validation.claims import noise_law
-from validation.over_units import scores_of
-from validation.replicates import mean_of
+from validation.statistics.over_units import scores_of
+from validation.statistics.replicates import mean_of
 
 N, M = 6, 20
 

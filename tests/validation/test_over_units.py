@@ -10,7 +10,12 @@ from scipy.stats import spearmanr
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of_arrays
 from dmtheory.attribution import Attribution
-from validation.over_units import over_units, scores_of, values_of_units, widened
+from validation.statistics.over_units import (
+    over_units,
+    scores_of,
+    values_of_units,
+    widened,
+)
 
 TRUTH = normal(12, 4, seed=1)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dmtheory.agreement.lds import lds, rank_correlations
 from dmtheory.agreement.subset_outputs import evaluation_of_arrays
-from validation.pseudo_values import (
+from validation.statistics.pseudo_values import (
     Jackknifed,
     as_is_and_without_each,
     combined,

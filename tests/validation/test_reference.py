@@ -16,10 +16,10 @@ from reports.build import build_report
 from reports.reference_run import MOST_BYTES, PLACE, make_reference
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
-from validation.multiplicity import family_wise
 from validation.problems import THOROUGH
 from validation.runner import run_suite, write_attributions, write_run
-from validation.verdict import INCONCLUSIVE, combined_verdict, part_of
+from validation.verdicts.multiplicity import family_wise
+from validation.verdicts.verdict import INCONCLUSIVE, combined_verdict, part_of
 
 Json = dict[str, Any]
 # Cheap exact claims whose numbers are no mere rounding errors.

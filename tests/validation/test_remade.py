@@ -12,10 +12,10 @@ from dmtheory.training.modules import MLP
 from dmtheory.training.procedures import SGD
 from validation.claim import Entry, Evidence
 from validation.claims import CLAIMS, average_not_instance, influence_gap
-from validation.judging import Measured, judge_entry
 from validation.laboratory import Laboratory
 from validation.problems import SMALL
-from validation.remade import (
+from validation.verdicts.judging import Measured, judge_entry
+from validation.verdicts.remade import (
     BY_DAMPING,
     BY_SEED,
     ONLY_SCALE_FREE,

@@ -16,7 +16,6 @@ from dmtheory.influence.classical import influence
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.theory import exhaustive
 from validation import laboratory as streams
-from validation.by_seed import distance_by_seed, slope_by_seed
 from validation.claim import Entry, Evidence
 from validation.claims import (
     CLAIMS,
@@ -27,11 +26,16 @@ from validation.claims import (
     regularised_datamodels,
     unrolled_to_influence,
 )
-from validation.counted_records import counted, of_half, of_one_half
 from validation.laboratory import Laboratory
-from validation.own_streams import own_seed
+from validation.made_up.counted_records import counted, of_half, of_one_half
+from validation.made_up.own_streams import own_seed
+from validation.made_up.quadratic_removals import (
+    CORRECTED,
+    FIRST_ORDER,
+    quadratic_removals,
+)
 from validation.problems import resized, tiny_table
-from validation.quadratic_removals import CORRECTED, FIRST_ORDER, quadratic_removals
+from validation.statistics.by_seed import distance_by_seed, slope_by_seed
 
 TINY = Entry(scale="C", problem="tiny-ridge-sum")
 RANDOM = Entry(scale="C", problem="random-functions")

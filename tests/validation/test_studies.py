@@ -25,7 +25,6 @@ from validation import studies
 from validation.claim import Entry, Evidence
 from validation.claims import CLAIMS, sample_efficiency, why_datamodels_win
 from validation.environment import environment
-from validation.judging import Measured
 from validation.laboratory import Laboratory
 from validation.studies import (
     STUDIES,
@@ -43,6 +42,7 @@ from validation.studies import (
 from validation.studies.scale_freeness import scale_freeness
 from validation.studies.smaller import with_targets
 from validation.studies.study import Finding, Json, Made, Run
+from validation.verdicts.judging import Measured
 
 NOTHING = Evidence(estimates={})
 

@@ -19,7 +19,7 @@ from validation.claims.sample_efficiency import (
     _over_sets,
     prior_cost,
 )
-from validation.controls import CONTROLS
+from validation.verdicts.controls import CONTROLS
 
 ENTRY = Entry(scale="M", problem="digits-sum", suite="thorough")
 

@@ -14,7 +14,7 @@ from dmtheory.agreement.bootstrap import Interval
 from validation.claim import Entry
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
-from validation.verdict import POWER, Part, combined_verdict, part_of
+from validation.verdicts.verdict import POWER, Part, combined_verdict, part_of
 
 
 def part(low: float, high: float, tolerance=(0.9, 1.1), **kw) -> Part:

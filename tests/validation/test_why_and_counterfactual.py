@@ -16,8 +16,8 @@ from dmtheory.theory.noise_laws import spearman_of_normal
 from validation.claim import Entry, Evidence
 from validation.claims import CLAIMS, counterfactual, why_datamodels_win
 from validation.claims.why_datamodels_win import LAW, fixed_damping
-from validation.controls import CONTROLS, permuted
 from validation.studies import lds_axis
+from validation.verdicts.controls import CONTROLS, permuted
 
 COUNT = Entry(scale="M", problem="digits-count", suite="thorough")
 N = 40

@@ -12,8 +12,11 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs
 from dmtheory.attribution import Attribution
 from dmtheory.estimand import Point
 from dmtheory.files import save_attribution
+from dmtheory.influence.baselines.in_chunks import (
+    gradient_product_in_chunks,
+    trak_in_chunks,
+)
 from dmtheory.influence.classical import influence
-from dmtheory.influence.in_chunks import gradient_product_in_chunks, trak_in_chunks
 from dmtheory.problems.base import DifferentiableProblem
 from validation.cifar10.models import N_MODELS, models_at, point_seed
 from validation.cifar10.players import GroupPlayers, in_groups

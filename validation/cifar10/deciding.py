@@ -11,8 +11,8 @@ from validation.cifar10.image_claims import image_claims
 from validation.cifar10.tasks import FAILED
 from validation.claim import Evidence
 from validation.claims import CLAIMS
-from validation.controls import CONTROLS
-from validation.judging import (
+from validation.verdicts.controls import CONTROLS
+from validation.verdicts.judging import (
     Measured,
     judge_entry,
     judged_wrong,

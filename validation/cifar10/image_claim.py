@@ -8,7 +8,7 @@ from validation.cifar10.archive import Archive
 from validation.cifar10.images import RIDGE
 from validation.cifar10.works import SINGLE
 from validation.claim import Claim, Entry, Evidence
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from validation.cifar10.pixels import as_rows
 from validation.cifar10.works import IMAGES
 from validation.claim import RANK, Entry, Evidence
 from validation.claims import subpopulations
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 COMPONENTS, PERMUTATIONS = 20, 5
 # Images whose embedding is clustered.

@@ -13,7 +13,7 @@ from validation.cifar10.pixels import real_valued
 from validation.cifar10.works import IMAGES
 from validation.claim import SIGN, Entry, Evidence
 from validation.claims import leakage
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 # Images that a near-duplicate has to be among.
 TOP = 10

@@ -10,7 +10,7 @@ from validation.cifar10.removals import RANDOM, choosers, retrained
 from validation.cifar10.works import IMAGES, REMOVALS, SINGLE
 from validation.claim import SIGN, Entry, Evidence
 from validation.claims import counterfactual
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 _FULL = "full data"
 

@@ -14,7 +14,7 @@ from validation.cifar10.works import (
 )
 from validation.claim import RANK, SIGN, Entry, Evidence
 from validation.claims import sample_efficiency
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 _HELD_OUT = "held out"
 

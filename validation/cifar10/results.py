@@ -11,8 +11,8 @@ from validation.cifar10.deciding import decide
 from validation.cifar10.pictures import cases
 from validation.cifar10.suite import Suite
 from validation.environment import commit, environment
-from validation.multiplicity import family_wise
 from validation.studies.study import dot_plot, dots
+from validation.verdicts.multiplicity import family_wise
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from validation.cifar10.image_claim import ImageClaim, above_zero
 from validation.cifar10.works import BY_SEED, GROUPS
 from validation.claim import Entry, Evidence
 from validation.claims import average_not_instance
-from validation.verdict import Part
+from validation.verdicts.verdict import Part
 
 _HELD_OUT = "held out"
 

@@ -13,7 +13,8 @@ from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import model_seeds
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.pseudo_values import (
+from validation.made_up.shared_seeds import SharedSeeds
+from validation.statistics.pseudo_values import (
     Jackknifed,
     Statistic,
     as_is_and_without_each,
@@ -21,8 +22,7 @@ from validation.pseudo_values import (
     jackknifed,
     pseudo_values,
 )
-from validation.shared_seeds import SharedSeeds
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 PROBLEMS = (
     "digits-sum",

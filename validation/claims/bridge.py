@@ -11,8 +11,8 @@ from dmtheory.theory import exhaustive
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
 from validation.laboratory import Laboratory
-from validation.relate import relate
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEVELS = (0.3, 0.5)
 EXACT = 1e-8

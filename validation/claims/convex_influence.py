@@ -9,7 +9,7 @@ from dmtheory.problems.linear import LeastSquares
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import norm_wise_error
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEVELS = (1.0, 0.5)
 TOLERANCE = 1e-6

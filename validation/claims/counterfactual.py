@@ -7,11 +7,11 @@ from dmtheory.applications.removal_table import RemovalTable
 from dmtheory.applications.retraining import Sets, retrain_without
 from dmtheory.attribution import Attribution
 from dmtheory.designs.bernoulli import Bernoulli
-from dmtheory.influence.gradient_product import gradient_product
+from dmtheory.influence.baselines.gradient_product import gradient_product
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
-from validation.controls import CONTROLS, MORE_CONTROLS
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.controls import CONTROLS, MORE_CONTROLS
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # One example, 1 % and 2 % of the 300.
 ONE, FEW, MANY = 1, 3, 6

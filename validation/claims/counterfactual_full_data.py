@@ -19,7 +19,7 @@ from validation.claims.counterfactual import (
     part_of_slope,
 )
 from validation.laboratory import Laboratory
-from validation.verdict import REFUTED, Part
+from validation.verdicts.verdict import REFUTED, Part
 
 # Each size has seeds of its own, so that their slopes are independent.
 SEEDS_AT = {ONE: SEEDS_OF_ONE, MANY: SEEDS}

@@ -17,11 +17,11 @@ from dmtheory.responses.collect import collect
 from dmtheory.theory import exhaustive
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
-from validation.counted_records import counted, of_half, of_one_half
 from validation.laboratory import Laboratory
+from validation.made_up.counted_records import counted, of_half, of_one_half
 from validation.problems import resized
-from validation.relate import relate
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import SUPPORTED, Part
 
 TOLERANCE = 1e-10
 # Nearer N^-1 than N^-1/2 or N^-3/2, the next powers that a rate is likely to have.

@@ -7,19 +7,23 @@ from dmtheory.agreement.resampling import interval_of
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.units import from_units
 from dmtheory.estimand import Point
-from dmtheory.influence.gap import TERMS, InfluenceGap, influence_gap
-from dmtheory.influence.gap_stages import STAGES
-from dmtheory.influence.gap_statistics import (
+from dmtheory.influence.gap.influence_gap import TERMS, InfluenceGap, influence_gap
+from dmtheory.influence.gap.stages import STAGES
+from dmtheory.influence.gap.statistics import (
     correlations,
     inner_products,
     resampled_means,
 )
 from dmtheory.problems.base import DifferentiableProblem
-from validation.by_seed import units_of
 from validation.claim import SCALE, SIGN, Claim, Entry, Evidence, exact_part
 from validation.laboratory import Laboratory
-from validation.quadratic_removals import CORRECTED, FIRST_ORDER, quadratic_removals
-from validation.verdict import SUPPORTED, Part
+from validation.made_up.quadratic_removals import (
+    CORRECTED,
+    FIRST_ORDER,
+    quadratic_removals,
+)
+from validation.statistics.by_seed import units_of
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Which examples are removed is what varies at a network, not the seeds.
 REMOVED = {"V": 40, "M": 160}

@@ -1,7 +1,7 @@
 """Retraining on subsets cannot see the derivative: two responses with one datamodel."""
 
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.estimand import Point
 from dmtheory.problems.set_functions import Bent
@@ -9,7 +9,7 @@ from dmtheory.theory import exhaustive
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEVELS = (0.2, 0.5, 0.8)
 BEND = 0.7

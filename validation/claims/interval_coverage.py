@@ -13,9 +13,9 @@ from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.datamodels.inference.debiasing import debiased
 from dmtheory.datamodels.lasso.lasso import Lasso
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.random_directions import RandomDirections
 from dmtheory.derivatives.method import DerivativeMethod
-from dmtheory.derivatives.random_directions import RandomDirections
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
@@ -26,9 +26,9 @@ from dmtheory.responses.collect import collect
 from validation.claim import Claim, Entry, Evidence
 from validation.claims.exact import exact_attribution
 from validation.laboratory import Laboratory
-from validation.noisy_sum import NoisySum
-from validation.relate import relate
-from validation.verdict import SUPPORTED, Part
+from validation.made_up.noisy_sum import NoisySum
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import SUPPORTED, Part
 
 STUDIES = 400
 COVERAGE = (0.92, 0.98)

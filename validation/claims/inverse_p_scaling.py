@@ -6,7 +6,7 @@ import torch
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.influence.classical import influence
 from dmtheory.problems.base import DifferentiableProblem, Problem
@@ -14,7 +14,7 @@ from dmtheory.problems.network import Network
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import norm_wise_error
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # No power of two: at one, floating point makes scale-free laws true by itself.
 LEVEL = 0.3

@@ -7,11 +7,11 @@ from dmtheory.applications.copy_effects import Shares, copy_effects, loo_over_da
 from dmtheory.applications.leakage import copies_found, recall_difference
 from dmtheory.attribution import Attribution
 from dmtheory.data.copies import near_copies
-from dmtheory.influence.gradient_product import gradient_product
+from dmtheory.influence.baselines.gradient_product import gradient_product
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence, exact_part
 from validation.laboratory import Laboratory
 from validation.problems import copied_digits, interpolated_digits, leaked_digits
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEAKED, COPIED, INTERPOLATED = "digits-leaked", "digits-copied", "parity-interpolated"
 SUBSETS, SEEDS = {COPIED: 32, INTERPOLATED: 40}, 8

@@ -14,7 +14,7 @@ from dmtheory.theory.games import leave_one_out_values, shapley_values
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Shares 1 - p of left-out examples, on which the error is proportional.
 LEFT_OUT = (1e-2, 1e-3)

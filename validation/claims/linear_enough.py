@@ -14,7 +14,7 @@ from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
 from validation.claims.linear_bounds import REACHED, many, numbered, rows_named
 from validation.claims.linear_exactly import judge_exactly, measure_exactly
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 SHORTFALL = 0.03
 

@@ -21,8 +21,8 @@ from validation.claims.linear_bounds import (
     spectrum_by_degree,
 )
 from validation.laboratory import Laboratory
-from validation.replicates import mean_of
-from validation.verdict import Part
+from validation.statistics.replicates import mean_of
+from validation.verdicts.verdict import Part
 
 EXACT = 1e-10
 # Datamodels of independent models.

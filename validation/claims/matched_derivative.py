@@ -12,9 +12,9 @@ from dmtheory.agreement.bootstrap import Interval, bootstrap
 from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.influence.curvature import effective_parameters
 from dmtheory.problems.base import DifferentiableProblem, Problem
@@ -23,10 +23,10 @@ from dmtheory.theory.closed_forms import matched_slope_tolerance
 from dmtheory.theory.expansions import second_order_terms
 from validation.claim import Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.own_streams import own_seed
+from validation.made_up.own_streams import own_seed
 from validation.problems import resized
-from validation.relate import relate
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import SUPPORTED, Part
 
 NEURAL_TOLERANCE = 0.25
 CORRELATION = 0.97

@@ -8,7 +8,7 @@ from dmtheory.theory import exhaustive
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEVELS = (0.2, 0.5, 0.8)
 TOLERANCE = 1e-10

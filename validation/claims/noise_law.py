@@ -13,8 +13,8 @@ from dmtheory.responses.responses import Responses
 from dmtheory.theory.noise_laws import ols_law, pairs_law, spearman_map
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.over_units import scores_of, widened
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.over_units import scores_of, widened
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Rows (models, or complementary pairs) over examples.
 ROWS_AN_EXAMPLE = (1.5, 2.0, 3.0)

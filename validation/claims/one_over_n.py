@@ -8,8 +8,8 @@ from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.convex_influence import leverages
 from validation.claims.exact import norm_wise_error
 from validation.laboratory import Laboratory
-from validation.relate import relate
-from validation.verdict import REFUTED, Part
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import REFUTED, Part
 
 POSTED = (0.9, 1.1)
 # Removing a whole example is no small step: its slope on the derivative is 1 up to

@@ -11,17 +11,17 @@ from dmtheory.agreement.bootstrap import bootstrap
 from dmtheory.agreement.statistics import Split
 from dmtheory.attribution import Attribution
 from dmtheory.derivatives.along import Groups
-from dmtheory.derivatives.finite_difference import FiniteDifference
-from dmtheory.derivatives.pathwise import Pathwise
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
 from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs.groups import class_groups
 from dmtheory.designs.seeds import model_seeds
 from dmtheory.problems.base import Description
 from dmtheory.problems.network import Network
-from validation.by_seed import distance_by_seed, slope_by_seed
 from validation.claim import Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.by_seed import distance_by_seed, slope_by_seed
+from validation.verdicts.verdict import SUPPORTED, Part
 
 SMALL = (0.98, 1.02)
 DISTANCE = 0.05

@@ -10,9 +10,9 @@ from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims import matched_derivative
 from validation.claims.exact import exact_attribution, sample_mean_derivative
 from validation.laboratory import Laboratory
-from validation.median_slope import median_slope
-from validation.relate import relate
-from validation.verdict import REFUTED, Part
+from validation.statistics.median_slope import median_slope
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import REFUTED, Part
 
 EQUALITY = (0.9, 1.1)
 DIRECTION = 0.8

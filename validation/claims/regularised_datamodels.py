@@ -27,8 +27,8 @@ from dmtheory.theory.regularised import (
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, largest_error
 from validation.laboratory import Laboratory
-from validation.relate import relate
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.relate import relate
+from validation.verdicts.verdict import SUPPORTED, Part
 
 P = 0.3
 L2 = 0.1

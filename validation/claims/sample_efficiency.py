@@ -25,8 +25,8 @@ from dmtheory.designs.pairs import ComplementaryPairs
 from dmtheory.designs.seeds import Purpose, random_words
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.shared_seeds import OwnSeeds
-from validation.verdict import SUPPORTED, Part
+from validation.made_up.shared_seeds import OwnSeeds
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Trainings; of the smaller numbers several disjoint sets are fitted.
 SIZES = (20, 50, 100, 200, 400, 800, 1600)

@@ -8,7 +8,7 @@ from dmtheory.theory.closed_forms import sample_mean_ratio
 from validation.claim import Claim, Entry, Evidence, exact_part
 from validation.claims.exact import exact_attribution, sample_mean_derivative
 from validation.laboratory import Laboratory
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 LEVELS = (0.2, 0.5, 0.8)
 SIZES = (3, 6, 9, 11)

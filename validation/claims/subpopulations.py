@@ -18,7 +18,7 @@ from dmtheory.data.hidden_groups import PlantedGroups
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
 from validation.problems import grouped_digits
-from validation.verdict import SUPPORTED, Part
+from validation.verdicts.verdict import SUPPORTED, Part
 
 COMPONENTS = 20
 # Classes and hidden groups; who clusters knows how many, not which.

@@ -19,10 +19,15 @@ from dmtheory.designs.leave_out import LeaveKOut
 from dmtheory.designs.seeds import model_seeds
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
 from validation.laboratory import Laboratory
-from validation.lowered import Lowered
-from validation.pseudo_values import Jackknifed, combined, drawn_shares, jackknifed
-from validation.shared_seeds import SharedSeeds
-from validation.verdict import SUPPORTED, Part
+from validation.made_up.lowered import Lowered
+from validation.made_up.shared_seeds import SharedSeeds
+from validation.statistics.pseudo_values import (
+    Jackknifed,
+    combined,
+    drawn_shares,
+    jackknifed,
+)
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Shares of the examples that are removed at once.
 SHARES = (0.01, 0.05, 0.2, 0.5)

@@ -7,16 +7,16 @@ from torch import Tensor
 
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
-from dmtheory.derivatives.pathwise import Pathwise
 from dmtheory.derivatives.response_derivative import response_derivative
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.influence.classical import influence
 from dmtheory.problems.network import Network
 from validation.claim import Claim, Entry, Evidence
 from validation.claims.exact import norm_wise_error
 from validation.laboratory import Laboratory
-from validation.own_streams import own_seed
-from validation.replicates import mean_of
-from validation.verdict import SUPPORTED, Part
+from validation.made_up.own_streams import own_seed
+from validation.statistics.replicates import mean_of
+from validation.verdicts.verdict import SUPPORTED, Part
 
 # Full-batch steps of the trainings that are differentiated; influence is taken after
 # the problem's own number, where the gradient has vanished.

@@ -10,13 +10,13 @@ from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.seeds import Purpose, permutations
-from dmtheory.influence.gradient_product import gradient_product
+from dmtheory.influence.baselines.gradient_product import gradient_product
 from dmtheory.problems.base import DifferentiableProblem
 from validation.claim import RANK, SIGN, Claim, Entry, Evidence, exact_part
 from validation.claims.noise_law import predicted_score
 from validation.laboratory import Laboratory
-from validation.over_units import over_units, values_of_units, widened
-from validation.verdict import SUPPORTED, Part
+from validation.statistics.over_units import over_units, values_of_units, widened
+from validation.verdicts.verdict import SUPPORTED, Part
 
 SEEDS = (1, 3, 10)
 DERIVATIVE_SEEDS = 10

@@ -4,7 +4,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from validation.judging import Measured
 from validation.laboratory import Laboratory
 from validation.studies import (
     efficiency,
@@ -16,6 +15,7 @@ from validation.studies import (
     response_curves,
 )
 from validation.studies.study import Finding, Json, Made, Run, Study
+from validation.verdicts.judging import Measured
 
 STUDIES: tuple[Study, ...] = (
     inverse_p.STUDY,

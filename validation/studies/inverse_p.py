@@ -9,7 +9,7 @@ from dmtheory.derivatives.response_derivative import response_derivative
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.engines.base import run_all
 from dmtheory.responses.collect import collect
-from validation.relate import Relation, relate
+from validation.statistics.relate import Relation, relate
 from validation.studies.smaller import Linear, with_targets
 from validation.studies.study import Json, Made, Run, Study, chart, series
 

@@ -19,7 +19,7 @@ from validation.studies.study import (
     dots,
     level,
 )
-from validation.verdict import interval_to_json
+from validation.verdicts.verdict import interval_to_json
 
 CLAIM = "why-datamodels-win"
 # More seeds than the claim judges.

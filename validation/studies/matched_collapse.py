@@ -12,7 +12,7 @@ from dmtheory.influence.curvature import effective_parameters
 from dmtheory.problems.linear import LeastSquares
 from dmtheory.responses.collect import collect
 from validation.problems import resized
-from validation.relate import relate
+from validation.statistics.relate import relate
 from validation.studies.smaller import with_targets
 from validation.studies.study import Json, Made, Run, Study, chart, series
 

@@ -13,7 +13,7 @@ from dmtheory.rendering import format_interval
 from dmtheory.theory.closed_forms import matched_slope_tolerance
 from validation.claims import matched_derivative
 from validation.problems import resized
-from validation.relate import Relation, relate
+from validation.statistics.relate import Relation, relate
 from validation.studies.study import Json, Made, Run, Study, chart, series
 
 CLAIM = "matched-derivative"

@@ -10,8 +10,8 @@ from dmtheory.datamodels.fit import fit_datamodel
 from dmtheory.designs import AntitheticPairs, Bernoulli, DisjointBlocks
 from dmtheory.designs.base import SubsetDesign
 from dmtheory.responses.collect import collect
-from validation.noisy_sum import NoisySum
-from validation.replicates import mean_of
+from validation.made_up.noisy_sum import NoisySum
+from validation.statistics.replicates import mean_of
 from validation.studies.study import Json, dot_plot, dots, level
 
 LEVELS = (0.25, 0.5, 0.75)

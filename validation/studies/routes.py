@@ -7,16 +7,16 @@ from math import sqrt
 from dmtheory.agreement.bootstrap import Interval
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.fit import fit_datamodel
-from dmtheory.derivatives.averaged import AveragedDerivative
-from dmtheory.derivatives.by_models import ModelDerivatives
+from dmtheory.derivatives.averages.averaged import AveragedDerivative
+from dmtheory.derivatives.averages.by_models import ModelDerivatives
 from dmtheory.derivatives.cost import CostRow, cost_table
-from dmtheory.derivatives.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.finite_difference import FiniteDifference
+from dmtheory.derivatives.differences.random_directions import RandomDirections
+from dmtheory.derivatives.differences.stencils import Forward
 from dmtheory.derivatives.implicit import Implicit
 from dmtheory.derivatives.method import At, DerivativeMethod
-from dmtheory.derivatives.pathwise import Pathwise
-from dmtheory.derivatives.random_directions import RandomDirections
 from dmtheory.derivatives.response_derivative import response_derivative
-from dmtheory.derivatives.stencils import Forward
+from dmtheory.derivatives.through_training.pathwise import Pathwise
 from dmtheory.designs.base import Design
 from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.designs.pairs import ComplementaryPairs

@@ -4,7 +4,7 @@ from typing import Any
 
 from dmtheory.agreement.scale_free import scale_free
 from validation.laboratory import Laboratory
-from validation.verdict import interval_to_json
+from validation.verdicts.verdict import interval_to_json
 
 # No power of two: at one, floating point makes scale-free laws true by itself.
 LEVEL = 0.3

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
 from dmtheory.influence.curvature.regulariser import Regulariser
 from dmtheory.problems.base import DifferentiableProblem
 

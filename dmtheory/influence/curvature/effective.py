@@ -3,8 +3,8 @@
 import torch
 from torch.func import hessian
 
+from dmtheory.influence.at_models.gradients import prediction_jacobian
 from dmtheory.influence.curvature.hessian import ExactHessian
-from dmtheory.influence.gradients import prediction_jacobian
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.weighting import normaliser
 

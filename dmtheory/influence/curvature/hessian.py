@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import hessian
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import rows_of, rows_with_weight
 from dmtheory.influence.curvature.base import CurvatureOperator
 from dmtheory.influence.curvature.layered import LayeredHessian
 from dmtheory.influence.curvature.layers import layers_of
 from dmtheory.influence.curvature.losses import loss_hessians, loss_slopes
 from dmtheory.influence.curvature.operators import LossHessian
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems.base import DifferentiableProblem
 
 

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import Rows, rows_with_weight
 from dmtheory.influence.curvature.kronecker_products import KroneckerProducts, Layer
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.rows import Rows, rows_with_weight
 from dmtheory.problems.base import DifferentiableProblem
 from dmtheory.problems.network import Network
 from dmtheory.training.losses import CrossEntropy, SquaredError

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import Rows
 from dmtheory.influence.curvature.layers import Layer, Layers
 from dmtheory.influence.curvature.operators import random_batches, with_regulariser
 from dmtheory.influence.curvature.regularised import Regularised
-from dmtheory.influence.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacfwd, vmap
 
-from dmtheory.influence.budget import Budget
-from dmtheory.influence.rows import Rows
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import Rows
 from dmtheory.problems.network import Network
 from dmtheory.training.modules import prepared
 from dmtheory.training.task import unflattened

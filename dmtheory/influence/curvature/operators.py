@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import Predict, Rows
 from dmtheory.influence.curvature.regularised import Regularised
 from dmtheory.influence.curvature.regulariser import Regulariser
-from dmtheory.influence.rows import Predict, Rows
 
 # Columns of a square that are computed at a time: the rest follows by symmetry.
 _TILE = 512

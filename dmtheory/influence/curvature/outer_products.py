@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import hessian
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
+from dmtheory.influence.at_models.rows import rows_of, rows_with_weight
 from dmtheory.influence.curvature.base import LowRank
 from dmtheory.influence.curvature.layered import LayeredOuterProduct
 from dmtheory.influence.curvature.layers import layers_of
@@ -20,7 +21,6 @@ from dmtheory.influence.curvature.losses import (
 )
 from dmtheory.influence.curvature.operators import OuterProduct
 from dmtheory.influence.curvature.regulariser import regulariser_of
-from dmtheory.influence.rows import rows_of, rows_with_weight
 from dmtheory.problems.base import DifferentiableProblem
 
 # Eigenvalues of d^2 l/dz^2 below this, relative to the largest, are no rounding.

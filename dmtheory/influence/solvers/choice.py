@@ -1,6 +1,6 @@
 """Which solver to take when none is named."""
 
-from dmtheory.influence.budget import Budget
+from dmtheory.influence.at_models.budget import Budget
 from dmtheory.influence.curvature.base import (
     CurvatureOperator,
     Diagonalised,

@@ -1,0 +1,1 @@
+"""Derivatives averaged over random subsets and an example's own weight."""

@@ -1,0 +1,1 @@
+"""dF/dw by retraining: quotients, ladders of steps, random directions."""

@@ -1,0 +1,1 @@
+"""dF/dw by differentiating through training."""

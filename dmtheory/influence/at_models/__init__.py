@@ -1,0 +1,1 @@
+"""Trained models, their gradients and curvature, in chunks."""

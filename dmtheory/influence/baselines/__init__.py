@@ -1,0 +1,1 @@
+"""Attributions from gradients alone, and along a training."""

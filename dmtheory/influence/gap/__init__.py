@@ -1,0 +1,1 @@
+"""Why influence is not retraining: the terms of the gap."""

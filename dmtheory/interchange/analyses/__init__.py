@@ -1,0 +1,1 @@
+"""What masks and outputs alone tell."""

@@ -1,0 +1,1 @@
+"""Files from elsewhere, read by the range and never trusted."""

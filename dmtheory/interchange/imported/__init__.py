@@ -1,0 +1,1 @@
+"""Imported models: rows, laws of their masks, tags, units."""

@@ -1,0 +1,1 @@
+"""What is written for other libraries, and what is lost by it."""

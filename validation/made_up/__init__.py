@@ -1,0 +1,1 @@
+"""Problems and designs that the claims alone need."""

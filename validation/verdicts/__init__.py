@@ -1,0 +1,1 @@
+"""From evidence to a verdict, and to proof that it could have failed."""
