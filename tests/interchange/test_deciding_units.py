@@ -10,8 +10,8 @@ from dmtheory.interchange import (
     Tags,
     UnitsChoice,
     decide_units,
-    deciding_units,
 )
+from dmtheory.interchange.imported import deciding_units
 from dmtheory.interchange.imported.rows import ArrayRows
 
 N, M, P = 30, 400, 0.5

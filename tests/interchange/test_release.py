@@ -23,10 +23,10 @@ from dmtheory.interchange import (
     margin_formula,
     open_release,
     open_release_logits,
-    published,
     responses_of_runs,
 )
 from dmtheory.interchange.imported import runs as runs_module
+from dmtheory.interchange.release import published
 
 HELD_OUT = (FIT, FIT + EVALUATION)
 

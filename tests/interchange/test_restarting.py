@@ -12,9 +12,9 @@ from dmtheory.interchange import (
     ImportedRuns,
     Tags,
     open_arrays,
-    restarting,
     save_arrays,
 )
+from dmtheory.interchange.imported import restarting
 from dmtheory.interchange.imported import runs as runs_module
 from dmtheory.interchange.imported.rows import ArrayRows
 

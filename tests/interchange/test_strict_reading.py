@@ -17,7 +17,6 @@ from dmtheory import Point, fit_datamodel
 from dmtheory.interchange import (
     ImportedRuns,
     Tags,
-    archives,
     check_release,
     load_quanda_subsets,
     load_safetensors,
@@ -29,6 +28,7 @@ from dmtheory.interchange import (
     responses_of_runs,
     save_quanda,
 )
+from dmtheory.interchange.files import archives
 from dmtheory.interchange.files.archives import load_npz
 from dmtheory.interchange.files.npy import parse_header
 from dmtheory.interchange.files.places import Place

@@ -11,7 +11,7 @@ from validation.claim import Entry, Evidence
 from validation.claims import CLAIMS
 from validation.laboratory import Laboratory
 from validation.problems import THOROUGH, grouped_digits, leaked_digits
-from validation.runner import Measured, judge_entry
+from validation.verdicts.judging import Measured, judge_entry
 
 ENTRY = Entry(scale="V", problem="parity-interpolated", suite="thorough")
 
