@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_LZMA, ZipFile, ZipInfo
 
 import torch
 from torch import Tensor
@@ -26,8 +26,9 @@ def make_reference(run: Path, into: Path = PLACE) -> Path:
     """Make the reference of a run's folder, in place of the one before.
 
     It holds `results.json` and `environment.json`, without white space but with every
-    number as it was, and the attributions: scores to twelve bits, compressed, without
-    standard errors, units or responses. All appears at once or not at all.
+    number as it was, the points of scatter figures to five digits, and the
+    attributions: scores to twelve bits, compressed, without standard errors, units or
+    responses. All appears at once or not at all.
 
     Args:
         run: Folder of a run of the thorough suite.
@@ -51,7 +52,8 @@ def make_reference(run: Path, into: Path = PLACE) -> Path:
     with tempfile.TemporaryDirectory(prefix=".reference-", dir=into.parent) as made:
         fresh = Path(made) / "fresh"
         (fresh / "attributions").mkdir(parents=True)
-        _write(found.results, fresh / "results.json")
+        claims = [_with_short_points(claim) for claim in found.results["claims"]]
+        _write({**found.results, "claims": claims}, fresh / "results.json")
         _write(found.environment, fresh / "environment.json")
         for path in attributions:
             _shorten(path, fresh / "attributions" / path.name)
@@ -78,6 +80,15 @@ def _check_whole(results: dict[str, Any]) -> None:
         raise ReportError(f"the reference must be a finished run of all, got {got}")
 
 
+def _with_short_points(claim: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry whose figure has its points to five digits, as they are seen."""
+    figure = claim["figure"]
+    if figure is None:
+        return claim
+    short = {axis: [float(f"{x:.5g}") for x in figure[axis]] for axis in ("x", "y")}
+    return {**claim, "figure": {**figure, **short}}
+
+
 def _write(content: dict[str, Any], path: Path) -> None:
     text = json.dumps(
         content, allow_nan=False, ensure_ascii=False, separators=(",", ":")
@@ -99,7 +110,7 @@ def _shorten(path: Path, into: Path) -> None:
     with ZipFile(plain) as stored, ZipFile(into, "w") as packed:
         for name in stored.namelist():
             # Without a date, so that equal runs make equal files.
-            packed.writestr(ZipInfo(name), stored.read(name), ZIP_DEFLATED)
+            packed.writestr(ZipInfo(name), stored.read(name), ZIP_LZMA)
     plain.unlink()
 
 
