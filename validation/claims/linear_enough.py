@@ -6,17 +6,22 @@ from dmtheory.agreement.bootstrap import Interval
 from dmtheory.agreement.lds import lds
 from dmtheory.agreement.prediction import held_out_prediction
 from dmtheory.agreement.resampling import Intervals
-from dmtheory.agreement.subset_outputs import evaluation_of
+from dmtheory.agreement.subset_outputs import SubsetOutputs, evaluation_of
 from dmtheory.attribution import Attribution
 from dmtheory.datamodels.inference.variances import Variances
+from dmtheory.designs.bernoulli import Bernoulli
 from dmtheory.theory.noise_laws import ols_law, pairs_law, spearman_map
 from validation.claim import RANK, SCALE, SIGN, Claim, Entry, Evidence
 from validation.claims.linear_bounds import REACHED, many, numbered, rows_named
 from validation.claims.linear_exactly import judge_exactly, measure_exactly
 from validation.laboratory import Laboratory
+from validation.made_up.own_streams import own_seed
 from validation.verdicts.verdict import SUPPORTED, Part
 
 SHORTFALL = 0.03
+# Networks' own held-out subsets: the least of thirty targets is judged, each one's LDS
+# to about .01, where a thousand subsets leave .04.
+SUBSETS = 6000
 
 
 def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
@@ -48,9 +53,18 @@ def measure(laboratory: Laboratory, entry: Entry) -> Evidence:
             "linear share": (found.parts.linear.sum() / found.total.sum()).item(),
             **numbered("bound", bounds),
         },
-        held_out={"held out": evaluation_of(laboratory.evaluation(name))},
+        held_out={"held out": _held_out(laboratory, entry)},
         blocked=blocked,
     )
+
+
+def _held_out(laboratory: Laboratory, entry: Entry) -> SubsetOutputs:
+    name = entry.problem
+    if entry.scale == "V":
+        return evaluation_of(laboratory.evaluation(name))
+    seed, p = own_seed(laboratory, "every target"), laboratory.settings[name].p
+    design = Bernoulli(p=p, n_models=SUBSETS, seed=seed)
+    return evaluation_of(laboratory.collected(name, design, "every target"))
 
 
 def _r_squared(found: Variances, share: float) -> float:
@@ -128,9 +142,9 @@ CLAIM = Claim(
     entries=(
         Entry(scale="C", problem="copies"),
         Entry(scale="C", problem="tiny-ridge-sum"),
-        Entry(scale="V", problem="breast-cancer-sum", suite="thorough"),
-        Entry(scale="V", problem="diabetes-sum", suite="thorough"),
-        Entry(scale="M", problem="digits-sum"),
+        Entry(scale="V", problem="breast-cancer-sum"),
+        Entry(scale="V", problem="diabetes-sum"),
+        Entry(scale="M", problem="digits-sum", suite="thorough"),
         Entry(scale="M", problem="digits-count", suite="thorough"),
         Entry(scale="V", problem="breast-cancer-count", suite="thorough"),
         Entry(scale="V", problem="diabetes-count", suite="thorough"),

@@ -24,7 +24,9 @@ from validation.statistics.by_seed import distance_by_seed, slope_by_seed
 from validation.verdicts.verdict import SUPPORTED, Part
 
 SMALL = (0.98, 1.02)
-DISTANCE = 0.05
+# Central differences miss terms of the square of their step: theory's prototype had a
+# slope of 1.002 at a step of .3 and of 1.0002 at .1, which is the one taken here.
+DISTANCE = 0.005
 # Targets that some seeds get right and some wrong.
 AMBIGUOUS = (0.2, 0.8)
 TRIED, LEAST_TARGETS = 64, 3

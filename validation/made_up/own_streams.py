@@ -5,7 +5,7 @@ from validation.laboratory import Laboratory
 
 # A suite's seed has a hundred streams; those that claims share are below this one.
 _FIRST = 50
-_STREAMS = ("unrolled", "masks of a size", "derivative of a size")
+_STREAMS = ("unrolled", "masks of a size", "derivative of a size", "every target")
 # Streams that a name has: one for each size, say.
 _PLACES = 10
 
