@@ -1,14 +1,19 @@
 """Contracts: the properties that an estimator of each kind owes."""
 
-from dmtheory.testing.contracts.attributions import ATTRIBUTION, check_attribution
-from dmtheory.testing.contracts.curvature_laws import CURVATURE
-from dmtheory.testing.contracts.curvatures import check_curvature_operator
-from dmtheory.testing.contracts.datamodels import (
+from dmtheory.testing.contracts.attribution.contract import (
+    ATTRIBUTION,
+    check_attribution,
+)
+from dmtheory.testing.contracts.curvature.contract import (
+    CURVATURE,
+    check_curvature_operator,
+)
+from dmtheory.testing.contracts.datamodel.contract import (
     DATAMODEL,
     check_datamodel_estimator,
 )
-from dmtheory.testing.contracts.derivatives import DERIVATIVE, check_derivative
-from dmtheory.testing.contracts.problems import PROBLEM, check_problem
+from dmtheory.testing.contracts.derivative.contract import DERIVATIVE, check_derivative
+from dmtheory.testing.contracts.problem.contract import PROBLEM, check_problem
 from dmtheory.testing.properties import Property
 
 # Keys are those of `properties.CONTRACTS`.

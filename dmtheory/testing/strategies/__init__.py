@@ -1,7 +1,7 @@
 """Hypothesis strategies: data whose truth is known, which shrink to readable cases."""
 
-from dmtheory.testing.strategies.arrays import matrices, permutations, weights
-from dmtheory.testing.strategies.convex import ConvexCase, convex_cases, features
+from dmtheory.testing.strategies.arrays import features, matrices, permutations, weights
+from dmtheory.testing.strategies.convex import ConvexCase, convex_cases
 from dmtheory.testing.strategies.copies import PlantedTable, tables_with_copies
 from dmtheory.testing.strategies.games import SpectralGame, games
 from dmtheory.testing.strategies.masks import designs, exact_masks

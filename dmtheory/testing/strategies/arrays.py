@@ -1,8 +1,11 @@
-"""Arrays of small whole numbers: they shrink to zeros and are read at a glance."""
+"""Arrays drawn as small whole numbers: they shrink to zeros, are read at a glance."""
+
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -16,6 +19,32 @@ def matrices(rows: int, columns: int, *, largest: int = 3) -> SearchStrategy[Ten
     return entries.map(
         lambda flat: torch.tensor(flat, dtype=torch.float64).reshape(rows, columns)
     )
+
+
+@st.composite
+def features(
+    draw: Any, n_rows: int, n_features: int, *, condition: float = 1.0
+) -> Float[Tensor, "rows features"]:
+    """Return a strategy for feature matrices with a known condition number.
+
+    X = sqrt(n) Q diag(s), Q orthonormal columns and s falling from 1 to 1/condition.
+
+    Args:
+        draw: Given by Hypothesis.
+        n_rows: At least n_features.
+        n_features: At most 3.
+        condition: Largest over smallest singular value.
+    """
+    entries = draw(matrices(n_rows, n_features))
+    # Dominant in its first rows, so that the columns are independent whatever is drawn.
+    entries = entries + torch.cat([
+        10 * torch.eye(n_features).double(),
+        torch.zeros(n_rows - n_features, n_features).double(),
+    ])
+    basis, upper = torch.linalg.qr(entries)
+    basis = basis * upper.diagonal().sign()
+    falling = torch.linspace(0, 1, n_features, dtype=torch.float64)
+    return n_rows**0.5 * basis * condition**-falling
 
 
 def permutations(n: int) -> SearchStrategy[Tensor]:

@@ -13,7 +13,7 @@ from dmtheory.data.dataset import Dataset
 from dmtheory.identity import numbered
 from dmtheory.problems import LeastSquares, LogisticRegression
 from dmtheory.testing.comparing import text_of
-from dmtheory.testing.strategies.arrays import matrices, weights
+from dmtheory.testing.strategies.arrays import features, matrices, weights
 
 LEAST_SQUARES, LOGISTIC = "least squares", "logistic"
 _NEWTON_STEPS = 40
@@ -141,32 +141,6 @@ class ConvexCase:
         )
 
     __repr__ = __str__
-
-
-@st.composite
-def features(
-    draw: Any, n_rows: int, n_features: int, *, condition: float = 1.0
-) -> Float[Tensor, "rows features"]:
-    """Return a strategy for feature matrices with a known condition number.
-
-    X = sqrt(n) Q diag(s), Q orthonormal columns and s falling from 1 to 1/condition.
-
-    Args:
-        draw: Given by Hypothesis.
-        n_rows: At least n_features.
-        n_features: At most 3.
-        condition: Largest over smallest singular value.
-    """
-    entries = draw(matrices(n_rows, n_features))
-    # Dominant in its first rows, so that the columns are independent whatever is drawn.
-    entries = entries + torch.cat([
-        10 * torch.eye(n_features).double(),
-        torch.zeros(n_rows - n_features, n_features).double(),
-    ])
-    basis, upper = torch.linalg.qr(entries)
-    basis = basis * upper.diagonal().sign()
-    falling = torch.linspace(0, 1, n_features, dtype=torch.float64)
-    return n_rows**0.5 * basis * condition**-falling
 
 
 @st.composite

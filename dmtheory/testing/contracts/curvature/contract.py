@@ -4,11 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 from dmtheory.influence.curvature.base import Curvature
-from dmtheory.testing.contracts.curvature_laws import CURVATURE
+from dmtheory.testing.contracts.curvature.calls import CALLS
+from dmtheory.testing.contracts.curvature.matrix import MATRIX
+from dmtheory.testing.contracts.curvature.parts import PARTS
+from dmtheory.testing.contracts.curvature.refusals import REFUSALS
+from dmtheory.testing.contracts.curvature.truths import TRUTHS
 from dmtheory.testing.declaring import declared_as
 from dmtheory.testing.profiles import Profile
 from dmtheory.testing.running import run_contract
 from dmtheory.testing.table import ContractTable
+
+CURVATURE = (
+    *CALLS,
+    *MATRIX,
+    *PARTS,
+    *TRUTHS,
+    *REFUSALS,
+)
 
 
 def check_curvature_operator(

@@ -10,14 +10,13 @@ from torch import Tensor
 from dmtheory.designs import Bernoulli, ComplementaryPairs, SubsetDesign
 from dmtheory.problems.set_functions import all_masks
 from dmtheory.testing.comparing import check_same
-from dmtheory.testing.contracts.fits import (
-    DRAWN_ERRORS,
-    EXACT_ERRORS,
+from dmtheory.testing.contracts.datamodel.fits import (
     Fitted,
     check_scores,
     fitted,
     limit_of,
 )
+from dmtheory.testing.contracts.scores import DRAWN_ERRORS, EXACT_ERRORS
 from dmtheory.testing.properties import Declared, NotApplicable, Property, Violation
 from dmtheory.testing.strategies.games import SpectralGame
 from dmtheory.testing.strategies.studies import (

@@ -4,14 +4,25 @@ from collections.abc import Callable
 from typing import Any
 
 from dmtheory.datamodels.estimators.estimator import DatamodelEstimator
-from dmtheory.testing.contracts.datamodel_laws import LAWS
-from dmtheory.testing.contracts.datamodel_truths import TRUTHS
+from dmtheory.testing.contracts.datamodel.axioms import AXIOMS
+from dmtheory.testing.contracts.datamodel.calls import CALLS
+from dmtheory.testing.contracts.datamodel.refusals import REFUSALS
+from dmtheory.testing.contracts.datamodel.symmetries import SYMMETRIES
+from dmtheory.testing.contracts.datamodel.truths import TRUTHS
+from dmtheory.testing.contracts.datamodel.units import UNITS
 from dmtheory.testing.declaring import declared_as
 from dmtheory.testing.profiles import Profile
 from dmtheory.testing.running import run_contract
 from dmtheory.testing.table import ContractTable
 
-DATAMODEL = (*LAWS, *TRUTHS)
+DATAMODEL = (
+    *CALLS,
+    *SYMMETRIES,
+    *UNITS,
+    *AXIOMS,
+    *REFUSALS,
+    *TRUTHS,
+)
 
 
 def check_datamodel_estimator(

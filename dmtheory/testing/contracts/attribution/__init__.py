@@ -1,0 +1,1 @@
+"""What an attribution to trained models owes: influence and its kin."""

@@ -1,0 +1,1 @@
+"""What a curvature operator owes."""

@@ -1,0 +1,1 @@
+"""What an estimate of response derivatives owes."""

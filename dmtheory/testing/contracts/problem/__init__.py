@@ -1,0 +1,1 @@
+"""What a problem owes to the estimators of this package."""
