@@ -36,8 +36,8 @@ def test_exact_claims_from_command_to_report(tmp_path: Path) -> None:
     assert "20 of 20 as expected; 20 stand at a family-wise level of 5%" in done.stdout
     for claim in results["claims"]:
         assert claim["passed"] is True
-        # Exact numbers err with no probability, means over studies with hardly any.
-        assert claim["family_wise"]["adjusted"] < 1e-9
+        # Exact numbers err with no probability, those of a sample hardly ever.
+        assert claim["family_wise"]["adjusted"] < 1e-3
         assert claim["scale"] == "C"
         assert claim["id"] in page
         assert claim["id"] in done.stdout

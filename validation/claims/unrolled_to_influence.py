@@ -20,7 +20,7 @@ from validation.verdicts.verdict import SUPPORTED, Part
 
 # Full-batch steps of the trainings that are differentiated; influence is taken after
 # the problem's own number, where the gradient has vanished.
-STEPS = {"cancer-full-batch": (10, 160), "digits-full-batch": (100, 800)}
+STEPS = {"cancer-full-batch": (10, 160), "digits-full-batch": (100, 1600)}
 CONVERGED = {"V": 0.02, "M": 0.1}
 # Each is a training with an optimum of its own.
 SEEDS = 4
