@@ -1,12 +1,17 @@
 """Resampling: which rows a draw holds, and what an interval is made of."""
 
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from samples import an_attribution, normal
 
-from dmtheory import agreement
+from dmtheory import agreement, lds
 from dmtheory.agreement.bootstrap import _resample
+from dmtheory.agreement.prediction import held_out_prediction
 from dmtheory.agreement.resampling import (
     as_is_and_resampled,
     interval_of,
@@ -68,3 +73,8 @@ def test_opposite_scores_have_correlation_minus_one() -> None:
     for each in (found.pearson, found.spearman):
         assert (each.value, each.low, each.high) == pytest.approx((-1.0, -1.0, -1.0))
     assert found.slope.value == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("drawing", [as_is_and_resampled, held_out_prediction, lds])
+def test_draws_start_from_seed_0(drawing: Callable[..., Any]) -> None:
+    assert signature(drawing).parameters["seed"].default == 0
