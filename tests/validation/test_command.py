@@ -4,11 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dmtheory.console import run_command
+from dmtheory.engines.local import Serial
 from dmtheory.files import load_attribution
+from validation.__main__ import cli
+from validation.claims import CLAIMS
+from validation.laboratory import Laboratory
+from validation.problems import SMALL
+from validation.runner import run_suite
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -86,15 +94,22 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    tmp_path: Path, arguments: tuple[str, ...], named: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    named: str,
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["validation", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_command(cli, "python -m validation")
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert named in said
+    assert said.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
 
 
@@ -105,39 +120,28 @@ def test_list_names_every_claim(tmp_path: Path) -> None:
     assert "refuted" in done.stdout
 
 
-def run_with_changed_claim(change: str, claims: str, cwd: Path):
-    """Run claims of which `module` was changed, in a process of their own."""
+def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
+    """The post taken at its word: the suite must say so with its status."""
     code = (
         "import sys; from dataclasses import replace\n"
         "from validation import claims, __main__ as main\n"
         "from dmtheory.console import run_command\n"
         "module = claims.CLAIMS['sample-mean']\n"
-        "def broken(*_):\n"
-        "    raise RuntimeError('out of luck')\n"
-        f"claims.CLAIMS['sample-mean'] = replace(module, {change})\n"
+        "claims.CLAIMS['sample-mean'] = replace(module, judge=lambda e, x:\n"
+        "    [replace(p, expected='refuted') for p in module.judge(e, x)])\n"
         "if __name__ == '__main__':\n"
-        f"    sys.argv = 'v run small --claims {claims} --out o'.split()\n"
+        "    sys.argv = 'v run small --claims sample-mean --out o'.split()\n"
         "    run_command(main.cli, 'v')\n"
     )
-    script = cwd / "script.py"
+    script = tmp_path / "script.py"
     script.write_text(code)
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
-        cwd=cwd,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
-    )
-
-
-def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
-    """The post taken at its word: the suite must say so with its status."""
-    done = run_with_changed_claim(
-        "judge=lambda e, x: "
-        "[replace(p, expected='refuted') for p in module.judge(e, x)]",
-        "sample-mean",
-        tmp_path,
     )
     assert done.returncode == 1, done.stderr
     assert "supported, expected refuted" in done.stdout
@@ -145,18 +149,29 @@ def test_status_is_1_when_a_verdict_is_unexpected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["measure", "judge"])
 def test_an_entry_that_raises_costs_the_run_no_other(
-    tmp_path: Path, place: str
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = "sample-mean,interior-undetermined"
-    done = run_with_changed_claim(f"{place}=broken", both, tmp_path)
-    assert done.returncode == 1, done.stderr
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    claim = replace(CLAIMS["sample-mean"], **{place: broken})
+    monkeypatch.setitem(CLAIMS, "sample-mean", claim)
+    results = run_suite(
+        Laboratory(SMALL, seed=0, engine=Serial(), progress=lambda *_: None),
+        suite="small",
+        claims=["sample-mean", "interior-undetermined"],
+        scales=["C"],
+        engine=Serial(),
+        command="",
+        progress=lambda *_: None,
+    )
     # What broke, and where, is there to be mended.
-    assert "out of luck" in done.stderr
-    assert "Traceback" in done.stderr
-    results = json.loads((tmp_path / "o" / "results.json").read_text())
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "out of luck" in said
     by_claim = {claim["id"]: claim for claim in results["claims"]}
     assert by_claim["interior-undetermined"]["passed"]
-    broken = by_claim["sample-mean"]
-    assert broken["reason"] == "failed: RuntimeError: out of luck"
-    assert not broken["passed"]
-    assert not broken["family_wise"]["stands"]
+    failed = by_claim["sample-mean"]
+    assert failed["reason"] == "failed: RuntimeError: out of luck"
+    assert not failed["passed"]
+    assert not failed["family_wise"]["stands"]
