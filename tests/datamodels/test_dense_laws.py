@@ -131,6 +131,7 @@ def test_blocks_of_targets_with_unlike_units_keep_none(
     one = TargetBlocks(estimator=OLS(), size=1).fit(sample)
     torch.testing.assert_close(one.coefficients, whole.coefficients)
     torch.testing.assert_close(one.units, whole.units)
+    assert one.degrees_of_freedom == whole.degrees_of_freedom == 35
     # Two targets now have 5 units, one has 10.
     monkeypatch.setattr(standard_errors, "_MAX_UNIT_ENTRIES", 40)
     parts = TargetBlocks(estimator=OLS(), size=2).fit(sample)

@@ -6,6 +6,7 @@ import torch
 from dmtheory import designs
 from dmtheory.designs import seeds
 from dmtheory.designs.describe import resized
+from dmtheory.designs.law import block_structure
 from dmtheory.designs.seeds import Purpose, permutations
 
 
@@ -52,3 +53,11 @@ def test_a_permutation_sorts_by_both_words(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(seeds, "random_words", lambda *_: words)
     found = permutations(0, Purpose.SPLIT, torch.arange(1), torch.arange(4))
     assert found.tolist() == [[2, 1, 3, 0]]
+
+
+def test_only_means_of_pairs_that_vary_are_regressed() -> None:
+    # At p = 1/2 antithetic rows are complements: their mean is constant.
+    for p, varies in [(0.3, True), (0.5, False), (0.7, True)]:
+        assert block_structure(designs.AntitheticPairs(p=p)) == (2, varies)
+    assert block_structure(designs.DisjointBlocks(parts=3)) == (3, False)
+    assert block_structure(designs.Bernoulli(p=0.3)) == (1, True)

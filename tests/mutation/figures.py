@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+_SURVIVORS = Path(__file__).parent / "survivors.json"
 _NORMAL_95 = 1.959964
 
 
@@ -53,3 +54,10 @@ def results() -> dict[str, dict[str, Any]]:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(RESULTS.glob("*.json"))
     }
+
+
+def explained() -> dict[str, str]:
+    """Return, survivor by survivor, why it is equivalent or that it is real."""
+    found = json.loads(_SURVIVORS.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
