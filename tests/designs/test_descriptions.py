@@ -14,11 +14,12 @@ from dmtheory.designs.seeds import Purpose, permutations
     "law",
     [
         designs.ComplementaryPairs(n_pairs=2),
+        designs.FixedSize(size=2),
         designs.SubsetPairs(p=0.5, step=0.1, coordinates=(0,), n_units=2),
     ],
 )
 def test_seeds_are_0_unless_stated(
-    law: designs.ComplementaryPairs | designs.SubsetPairs,
+    law: designs.SubsetDesign | designs.SubsetPairs,
 ) -> None:
     assert law.seed == 0
 
@@ -49,7 +50,7 @@ def test_all_coordinates_and_steps_of_a_seed_are_trained_with_it() -> None:
 
 
 def test_a_permutation_sorts_by_both_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = torch.tensor([[5, 3, 5, 1, 4, 9, 5, 2]])
+    words = torch.tensor([[5, 3, 5, 1, 4, 2**32 - 1, 5, 2]])
     monkeypatch.setattr(seeds, "random_words", lambda *_: words)
     found = permutations(0, Purpose.SPLIT, torch.arange(1), torch.arange(4))
     assert found.tolist() == [[2, 1, 3, 0]]
