@@ -8,8 +8,6 @@ from torch import Tensor
 
 from dmtheory.attribution import Attribution, Entry
 from dmtheory.data.dataset import Dataset
-from dmtheory.derivatives.differences.finite_difference import FiniteDifference
-from dmtheory.derivatives.response_derivative import response_derivative
 from validation.laboratory import Laboratory
 
 CASES = ("breast-cancer-sum", "digits-sum")
@@ -114,7 +112,7 @@ def _derivative(
     )
     if not lacking:
         return column
-    further = _further(laboratory, name, p, lacking)
+    further = laboratory.derivative_of(name, lacking, at=p, key="case")
     return _Column(
         title=column.title,
         source=drawn,
@@ -123,27 +121,6 @@ def _derivative(
         note=f"known of {len(column.entries)} of the {len(labels)} examples, drawn "
         f"uniformly, and of {len(lacking)} that another estimate ranks here",
     )
-
-
-def _further(
-    laboratory: Laboratory, name: str, p: float, coordinates: tuple[int, ...]
-) -> Attribution:
-    """Return the derivative as the laboratory takes it, seeds included, elsewhere."""
-    setting = laboratory.settings[name]
-    n_models = 2 * len(coordinates) * setting.n_seeds
-
-    def make() -> Attribution:
-        return response_derivative(
-            laboratory.problem(name),
-            FiniteDifference(step=setting.step * p, n_seeds=setting.n_seeds),
-            at=p,
-            coordinates=coordinates,
-            seed=laboratory.experiment_seed("derivative"),
-            engine=laboratory.engine,
-            progress=laboratory.counter(f"{name}: derivative of the case", n_models),
-        )
-
-    return laboratory.made(("derivative", name, p, "case"), make)
 
 
 def _entries(attribution: Attribution, target: int) -> dict[str, Entry]:

@@ -211,8 +211,14 @@ class Laboratory:
         All points of a problem share their training seeds, so laws that hold seed by
         seed can be checked to rounding.
         """
+        coordinates = self.coordinates(name, n or self.settings[name].n_coordinates)
+        return self.derivative_of(name, coordinates, at=at, key=n)
+
+    def derivative_of(
+        self, name: str, coordinates: tuple[int, ...], *, at: float, key: object
+    ) -> Attribution:
+        """Return the same of stated examples, kept under a key of their own."""
         setting = self.settings[name]
-        coordinates = self.coordinates(name, n or setting.n_coordinates)
         method = FiniteDifference(step=setting.step * at, n_seeds=setting.n_seeds)
 
         def make() -> Attribution:
@@ -229,7 +235,7 @@ class Laboratory:
                 ),
             )
 
-        return self._keep(("derivative", name, at, n), make)
+        return self._keep(("derivative", name, at, key), make)
 
     def averaged_derivative(self, name: str) -> Attribution:
         """Return the derivative averaged over subsets and the example's own weight."""

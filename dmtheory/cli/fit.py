@@ -34,13 +34,7 @@ from dmtheory.responses.store import read_store
     "leave-k-out:K, pairs, antithetic:P or blocks:N; with --problem bernoulli:0.5 by "
     "default.",
 )
-@click.option(
-    "--models",
-    type=options.COUNT,
-    default=2000,
-    show_default=True,
-    help="Models to train.",
-)
+@options.models
 @click.option(
     "--estimator",
     type=click.Choice(["difference", "ols", "ridge", "lasso"]),

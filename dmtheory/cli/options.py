@@ -70,6 +70,9 @@ normalisation = click.option(
     show_default=True,
     help="W in (1/W) sum_j w_j l_j: the weights' sum, or N.",
 )
+models = click.option(
+    "--models", type=COUNT, default=2000, show_default=True, help="Models to train."
+)
 
 
 def seed(default: int) -> Callable[[Any], Any]:

@@ -37,13 +37,7 @@ _SUMMARISED = 16
     show_default=True,
     help="bernoulli:P, fixed-size:K, leave-k-out:K, pairs, antithetic:P or blocks:N.",
 )
-@click.option(
-    "--models",
-    type=options.COUNT,
-    default=2000,
-    show_default=True,
-    help="Models to train.",
-)
+@options.models
 @click.option(
     "--replicates",
     type=options.COUNT,

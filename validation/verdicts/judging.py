@@ -106,27 +106,17 @@ def verdict_entry(
     if missed:
         reason = "; ".join([reason, f"not noticed: {', '.join(missed)}"]).strip("; ")
     blocked = bool(evidence.blocked)
-    return {
-        "id": claim.id,
-        "title": claim.title,
-        "statement": claim.statement,
-        "source": claim.source,
-        "scale": entry.scale,
-        "problem": entry.problem,
+    return _undecided(claim, entry, reason) | {
         "verdict": INCONCLUSIVE if blocked else combined_verdict(parts),
-        "expected": claim.expected,
         "passed": not blocked and not missed and all(part.passed for part in parts),
         "parts": [part.to_json(evidence.models_trained) for part in parts],
         "statistics": {part.name: interval_to_json(part.interval) for part in parts},
         "tolerance": list(parts[0].tolerance),
         "models_trained": evidence.models_trained,
         "seconds": seconds,
-        "reason": reason,
         "blocked": evidence.blocked,
         "estimands": _estimands(evidence),
         "controls": controls,
-        "noticed_slopes": None,
-        "figure": None,
     }
 
 
@@ -230,6 +220,7 @@ def failed(claim: Claim, entry: Entry, error: Exception) -> dict[str, Any]:
 
 
 def _undecided(claim: Claim, entry: Entry, reason: str) -> dict[str, Any]:
+    """Return an entry of results.json with all its names and nothing measured."""
     return {
         "id": claim.id,
         "title": claim.title,
